@@ -1,0 +1,67 @@
+// Package pgrows holds the resources of the provider of the same name: rows of PostgreSQL tables, and the revision of a
+// database's schema.
+package pgrows
+
+import (
+	"errors"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// version is the provider's, which the engine asks for.
+const version = "0.1.0"
+
+// Provider is the connection that resources use. Nothing is connected to until a resource needs it.
+type Provider struct {
+	pulumi.ProviderResourceState
+}
+
+// ProviderArgs say how to reach the database. Host, Database, Username and Password are required.
+type ProviderArgs struct {
+	// Host is the server's name or address as it is reached from where Pulumi runs, without a port.
+	Host pulumi.StringInput
+	// Port of the server, 5432 unless given.
+	Port pulumi.IntPtrInput
+	// Database is the name of the database.
+	Database pulumi.StringInput
+	// Username to log in as. It needs SELECT, INSERT and UPDATE on the tables (DELETE where rows are deleted) and TEMPORARY
+	// on the database.
+	Username pulumi.StringInput
+	// Password of the user. It becomes secret whatever it was.
+	Password pulumi.StringInput
+	// SSLMode is disable, prefer, require (unless given), verify-ca or verify-full.
+	SSLMode pulumi.StringPtrInput
+	// SSLRootCert is a file with the certificates (PEM) that the server's is verified with.
+	SSLRootCert pulumi.StringPtrInput
+	// ConnectTimeout in seconds, 10 unless given.
+	ConnectTimeout pulumi.IntPtrInput
+}
+
+// NewProvider registers a provider, to be given to resources by pulumi.Provider.
+func NewProvider(ctx *pulumi.Context, name string, args *ProviderArgs, opts ...pulumi.ResourceOption) (*Provider, error) {
+	if args == nil || args.Host == nil || args.Database == nil || args.Username == nil || args.Password == nil {
+		return nil, errors.New("pgrows.NewProvider: Host, Database, Username and Password are required")
+	}
+	inputs := pulumi.Map{
+		"host":     args.Host,
+		"database": args.Database,
+		"username": args.Username,
+		"password": pulumi.ToSecret(args.Password).(pulumi.Output),
+	}
+	// A nil pointer input may not go into the map: it would be a value of its own.
+	for key, given := range map[string]pulumi.Input{"sslMode": args.SSLMode, "sslRootCert": args.SSLRootCert, "port": args.Port, "connectTimeout": args.ConnectTimeout} {
+		if given != nil {
+			inputs[key] = given
+		}
+	}
+	var p Provider
+	err := ctx.RegisterResource("pulumi:providers:pgrows", name, inputs, &p, withVersion(opts)...)
+	if err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+func withVersion(opts []pulumi.ResourceOption) []pulumi.ResourceOption {
+	return append([]pulumi.ResourceOption{pulumi.Version(version)}, opts...)
+}

@@ -1,0 +1,46 @@
+package pgrows
+
+import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+// Revision watches which revision a database's schema is at, and compares it with the one that the last migration left.
+// It writes nothing.
+type Revision struct {
+	pulumi.CustomResourceState
+
+	// Revision is what the schema was at when it was last read: several heads are sorted and joined by commas, "" means none.
+	Revision pulumi.StringOutput `pulumi:"revision"`
+	// Drift says how the schema differs from what the last migration left, and is "" when it does not.
+	Drift pulumi.StringOutput `pulumi:"drift"`
+	// Generation rises when the schema has to be migrated again: make it a trigger of the migration.
+	Generation pulumi.IntOutput `pulumi:"generation"`
+}
+
+// RevisionArgs say where the revision is kept; the defaults are Alembic's.
+type RevisionArgs struct {
+	// Schema of the version table, public unless given.
+	Schema pulumi.StringPtrInput
+	// Table holds the revision, one row for each head; alembic_version unless given.
+	Table pulumi.StringPtrInput
+	// Column holds the revision, version_num unless given.
+	Column pulumi.StringPtrInput
+	// Triggers raise Generation when they change, such as the identity of the database.
+	Triggers pulumi.StringArrayInput
+}
+
+// NewRevision registers the revision. Give the connection with pulumi.Provider.
+func NewRevision(ctx *pulumi.Context, name string, args *RevisionArgs, opts ...pulumi.ResourceOption) (*Revision, error) {
+	if args == nil {
+		args = &RevisionArgs{}
+	}
+	inputs := pulumi.Map{}
+	for key, given := range map[string]pulumi.Input{"schema": args.Schema, "table": args.Table, "column": args.Column, "triggers": args.Triggers} {
+		if given != nil {
+			inputs[key] = given
+		}
+	}
+	var r Revision
+	if err := ctx.RegisterResource("pgrows:index:Revision", name, inputs, &r, withVersion(opts)...); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}

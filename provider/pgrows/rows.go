@@ -1,0 +1,76 @@
+package pgrows
+
+import (
+	"errors"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// What becomes of a row that leaves the program.
+const (
+	// Retain leaves it in the table.
+	Retain = "retain"
+	// SoftDelete sets SoftDeleteColumn.
+	SoftDelete = "softDelete"
+	// Delete deletes it.
+	Delete = "delete"
+)
+
+// Rows are rows of one table that the program owns, such as reference data. Rows that are there already are adopted, only
+// what differs is written, all in one transaction, and rows that the program does not name are left alone. The table itself
+// is never created or dropped.
+type Rows struct {
+	pulumi.CustomResourceState
+
+	// RowCount is how many rows the program owns.
+	RowCount pulumi.IntOutput `pulumi:"rowCount"`
+}
+
+// RowsArgs say which rows a table has to hold. Table, KeyColumns and Rows are required.
+type RowsArgs struct {
+	// Schema of the table, public unless given.
+	Schema pulumi.StringPtrInput
+	// Table is its name, exactly as the catalog has it.
+	Table pulumi.StringInput
+	// KeyColumns tell rows apart. Every row gives each of them a value.
+	KeyColumns pulumi.StringArrayInput
+	// Rows are the rows, each a pulumi.Map of column and value; their order means nothing. A string is read as PostgreSQL
+	// reads it for the column's type, in a JSON column as the text of a document; times without a zone count as UTC. Pulumi
+	// drops nil values of Go programs on the way: to own a NULL, leave the column out here and name it in Columns.
+	Rows pulumi.ArrayInput
+	// Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are
+	// owned only in the rows that name them.
+	Columns pulumi.StringArrayInput
+	// CreatedAtColumn is set by the database when a row is inserted, and never again.
+	CreatedAtColumn pulumi.StringPtrInput
+	// UpdatedAtColumn is set by the database when a row is inserted or really changes.
+	UpdatedAtColumn pulumi.StringPtrInput
+	// SoftDeleteColumn marks deleted rows by a time. Every row that does not name it has NULL there, so that a row that
+	// somebody marked by hand is mended.
+	SoftDeleteColumn pulumi.StringPtrInput
+	// OnRemove is Retain (unless given), SoftDelete (needs SoftDeleteColumn) or Delete.
+	OnRemove pulumi.StringPtrInput
+	// Triggers make the rows be applied again when they change, such as the identity of the database.
+	Triggers pulumi.StringArrayInput
+}
+
+// NewRows registers the rows. Give the connection with pulumi.Provider.
+func NewRows(ctx *pulumi.Context, name string, args *RowsArgs, opts ...pulumi.ResourceOption) (*Rows, error) {
+	if args == nil || args.Table == nil || args.KeyColumns == nil || args.Rows == nil {
+		return nil, errors.New("pgrows.NewRows: Table, KeyColumns and Rows are required")
+	}
+	inputs := pulumi.Map{"table": args.Table, "keyColumns": args.KeyColumns, "rows": args.Rows}
+	for key, given := range map[string]pulumi.Input{
+		"schema": args.Schema, "columns": args.Columns, "createdAtColumn": args.CreatedAtColumn, "updatedAtColumn": args.UpdatedAtColumn,
+		"softDeleteColumn": args.SoftDeleteColumn, "onRemove": args.OnRemove, "triggers": args.Triggers,
+	} {
+		if given != nil {
+			inputs[key] = given
+		}
+	}
+	var r Rows
+	if err := ctx.RegisterResource("pgrows:index:Rows", name, inputs, &r, withVersion(opts)...); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
