@@ -1,0 +1,203 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"plan-charge/provider/revision"
+	"plan-charge/sandbox/progress"
+)
+
+// database is the owner's connection, which holds the lock as long as it lives.
+type database struct {
+	conn   *pgx.Conn
+	schema string
+	table  string
+	column string
+}
+
+// lockKey is the advisory lock of everybody who migrates this version table.
+// Advisory locks are per database, so the database is no part of it.
+func lockKey(schema, table string) int64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "plan-charge migration\x00%s\x00%s", schema, table)
+	return int64(h.Sum64())
+}
+
+// connect opens the owner's connection. A database that refuses or does not answer is tried again until patience
+// runs out; wrong credentials are not.
+func connect(ctx context.Context, ownerURL string, s Settings, patience time.Duration, p pace, step *progress.Step) (*database, error) {
+	config, err := pgx.ParseConfig(ownerURL)
+	if err != nil {
+		return nil, fmt.Errorf("the owner's database URL in %s: %w", s.SecretARN, err)
+	}
+	if config.ConnectTimeout == 0 || config.ConnectTimeout > 10*time.Second {
+		config.ConnectTimeout = 10 * time.Second
+	}
+	config.RuntimeParams["application_name"] = "plan-charge migrate"
+	// The server notices within a minute that this machine is gone, and frees the lock.
+	config.RuntimeParams["tcp_keepalives_idle"] = "30"
+	config.RuntimeParams["tcp_keepalives_interval"] = "10"
+	config.RuntimeParams["tcp_keepalives_count"] = "3"
+	started := time.Now()
+	for attempt := 1; ; attempt++ {
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err == nil {
+			return &database{conn: conn, schema: s.VersionSchema, table: s.VersionTable, column: s.VersionColumn}, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if refusedForGood(err) || time.Since(started) > patience {
+			return nil, fmt.Errorf("connect to the database at %s:%d as %s, attempt %d after %s: %w",
+				config.Host, config.Port, config.User, attempt, time.Since(started).Round(time.Second), err)
+		}
+		step.Note(fmt.Sprintf("attempt %d failed, trying for %s more", attempt, (patience - time.Since(started)).Round(time.Second)))
+		if err := p.wait(ctx, p.database); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// refusedForGood tells what waiting cannot mend: the server answered, and the answer was no.
+func refusedForGood(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case "57P03", // starting up
+		"57P01", "57P02", // shutting down
+		"53300", // too many connections
+		"58000": // system error
+		return false
+	}
+	return true
+}
+
+// lock takes the deployers' lock, waiting for the one who holds it.
+// It asks again and again instead of waiting inside the server: a waiting statement holds a snapshot, which would
+// make CREATE INDEX CONCURRENTLY in the other deployer's migration wait for us.
+func (d *database) lock(ctx context.Context, p pace, step *progress.Step) error {
+	key := lockKey(d.schema, d.table)
+	var who string
+	// Cancelling a statement closes the connection, so who holds the lock has to be known before.
+	ended := func(err error) error {
+		if who == "" {
+			return err
+		}
+		return fmt.Errorf("another deployment holds the migration lock (%s): %w", who, err)
+	}
+	for {
+		var got bool
+		if err := d.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", key).Scan(&got); err != nil {
+			if ctx.Err() != nil {
+				return ended(context.Cause(ctx))
+			}
+			return fmt.Errorf("take the migration lock: %w", err)
+		}
+		if got {
+			return nil
+		}
+		if found := d.holder(ctx, key); found != "" {
+			who = found
+		}
+		step.Note("held by " + who)
+		if err := p.wait(ctx, p.lock); err != nil {
+			return ended(err)
+		}
+	}
+}
+
+// holder describes who has the lock, as far as this role may see it.
+func (d *database) holder(ctx context.Context, key int64) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var who string
+	err := d.conn.QueryRow(ctx, `
+		SELECT format('%s from %s since %s, server process %s', usename, coalesce(client_addr::text, 'this machine'),
+		              to_char(backend_start, 'HH24:MI:SS'), a.pid)
+		FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+		WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		  AND l.classid = ($1::bigint >> 32 & 4294967295)::oid AND l.objid = ($1::bigint & 4294967295)::oid
+		LIMIT 1`, key).Scan(&who)
+	switch {
+	case ctx.Err() != nil:
+		return ""
+	case err != nil:
+		return "another session"
+	}
+	return who
+}
+
+// alive keeps the idle connection open through anything between here and the server that forgets idle ones.
+func (d *database) alive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return d.conn.Ping(ctx)
+}
+
+// revision returns what the version table holds, "" for a database that was never migrated.
+func (d *database) revision(ctx context.Context) (string, error) {
+	current, err := revision.Current(ctx, d.conn, d.schema, d.table, d.column)
+	if errors.Is(err, revision.ErrNoTable) {
+		return "", nil
+	}
+	return current, err
+}
+
+// keyPrefix starts the comment of the version column, which names the key of the last migration.
+const keyPrefix = "plan-charge: migrated for "
+
+// mark notes what a successful migration left, and for which key.
+func (d *database) mark(ctx context.Context, current, key string) error {
+	tx, err := d.conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	if err := revision.Mark(ctx, tx, d.schema, d.table, current); err != nil {
+		return err
+	}
+	// COMMENT takes no parameters, so the server is asked to quote its text.
+	var literal string
+	if err := tx.QueryRow(ctx, "SELECT quote_literal($1::text)", keyPrefix+key).Scan(&literal); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "COMMENT ON COLUMN "+pgx.Identifier{d.schema, d.table, d.column}.Sanitize()+" IS "+literal); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+// done reports whether the last migration was one for this key and left the given revision.
+func (d *database) done(ctx context.Context, current, key string) (bool, error) {
+	marked, ok, err := revision.ReadMark(ctx, d.conn, d.schema, d.table)
+	if errors.Is(err, revision.ErrNoTable) {
+		return false, nil
+	}
+	if err != nil || !ok || marked != current {
+		return false, err
+	}
+	var comment *string
+	err = d.conn.QueryRow(ctx, `SELECT col_description($1::regclass, (SELECT attnum FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2))`,
+		pgx.Identifier{d.schema, d.table}.Sanitize(), d.column).Scan(&comment)
+	if err != nil {
+		return false, fmt.Errorf("read the last migration's key: %w", err)
+	}
+	return comment != nil && *comment == keyPrefix+key, nil
+}
+
+// close ends the session, and with it the lock.
+func (d *database) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = d.conn.Close(ctx)
+}

@@ -1,0 +1,162 @@
+// Package migrate runs a database migration as a one-off ECS task and says, beyond doubt, how it ended.
+//
+// One deployer at a time: an advisory lock in the database is held throughout, and a task that an earlier, killed
+// run left behind is waited for. The task's log is passed on as it comes. Success is exit code 0, a log that can be
+// read and a revision in the version table; everything else is an error that carries the reason and the log's end.
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"plan-charge/internal/redact"
+	"plan-charge/internal/tasklog"
+	"plan-charge/provider/revision"
+	"plan-charge/sandbox/progress"
+)
+
+// ECS is the part of the ECS client that is used.
+type ECS interface {
+	RunTask(context.Context, *ecs.RunTaskInput, ...func(*ecs.Options)) (*ecs.RunTaskOutput, error)
+	DescribeTasks(context.Context, *ecs.DescribeTasksInput, ...func(*ecs.Options)) (*ecs.DescribeTasksOutput, error)
+	ListTasks(context.Context, *ecs.ListTasksInput, ...func(*ecs.Options)) (*ecs.ListTasksOutput, error)
+	StopTask(context.Context, *ecs.StopTaskInput, ...func(*ecs.Options)) (*ecs.StopTaskOutput, error)
+}
+
+// Secrets is the part of the Secrets Manager client that is used.
+type Secrets interface {
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+}
+
+// Clients are the AWS services that a migration talks to.
+type Clients struct {
+	ECS     ECS
+	Logs    tasklog.API
+	Secrets Secrets
+}
+
+// ErrNoRevision means that the task succeeded and left no revision behind.
+var ErrNoRevision = errors.New("the version table holds no revision")
+
+// Run migrates and returns the revision that the database is at afterwards. Progress and the task's log go to out,
+// without the database's password. When ctx ends, the task is stopped.
+func Run(ctx context.Context, s Settings, c Clients, out io.Writer) (string, error) {
+	return run(ctx, s, c, out, defaultPace())
+}
+
+func run(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) (string, error) {
+	hide := redact.New()
+	clean := redact.NewWriter(out, hide)
+	defer clean.Flush()
+	m := &migration{Settings: s, Clients: c, out: clean, hide: hide, pace: p}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("the time allowed by MIGRATE_TIMEOUT, %s, has run out", s.Timeout))
+	defer cancel()
+	after, err := m.run(ctx)
+	return after, hide.Error(err)
+}
+
+// migration is one run.
+type migration struct {
+	Settings
+	Clients
+	out  io.Writer
+	hide *redact.Redactor
+	pace pace
+	db   *database
+}
+
+func (m *migration) run(ctx context.Context) (string, error) {
+	ownerURL, err := m.ownerURL(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := m.openDatabase(ctx, ownerURL); err != nil {
+		return "", err
+	}
+	defer func() { m.db.close() }()
+
+	before, err := m.db.revision(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := m.waitForOthers(ctx); err != nil {
+		return "", err
+	}
+	if m.UnlessDone {
+		if done, err := m.db.done(ctx, before, m.Key); err != nil || done {
+			fmt.Fprintf(m.out, "revision %s: nothing that the migration depends on has changed\n", revision.Name(before))
+			return before, err
+		}
+	}
+	if err := m.runTask(ctx); err != nil {
+		return "", err
+	}
+	after, err := m.finish(ctx, ownerURL)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(m.out, "revision %s -> %s\n", revision.Name(before), after)
+	return after, nil
+}
+
+func (m *migration) ownerURL(ctx context.Context) (string, error) {
+	secret, err := m.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &m.SecretARN})
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return "", fmt.Errorf("read the owner's database URL from secret %s: %w", m.SecretARN, err)
+	}
+	ownerURL := aws.ToString(secret.SecretString)
+	m.hide.AddURL(ownerURL)
+	if ownerURL == "" {
+		return "", fmt.Errorf("secret %s is empty; it must hold the owner's database URL", m.SecretARN)
+	}
+	return driverless(ownerURL), nil
+}
+
+// openDatabase connects and takes the lock.
+func (m *migration) openDatabase(ctx context.Context, ownerURL string) error {
+	step := progress.Start(m.out, "connect to the database and take the migration lock", 0)
+	db, err := connect(ctx, ownerURL, m.Settings, m.pace.patience, m.pace, step)
+	if err == nil {
+		if err = db.lock(ctx, m.pace, step); err != nil {
+			db.close()
+		}
+	}
+	step.Done(err)
+	if err == nil {
+		m.db = db
+	}
+	return err
+}
+
+// finish reads the revision that the task left and marks it. The connection may have died during a long task,
+// through a failover for example, so it is made again if need be.
+func (m *migration) finish(ctx context.Context, ownerURL string) (string, error) {
+	if err := m.db.alive(ctx); err != nil {
+		fmt.Fprintln(m.out, "the database connection was lost, connecting again")
+		m.db.close()
+		if err := m.openDatabase(ctx, ownerURL); err != nil {
+			return "", fmt.Errorf("the task succeeded, but its revision cannot be read: %w", err)
+		}
+	}
+	after, err := m.db.revision(ctx)
+	if err != nil {
+		return "", fmt.Errorf("the task succeeded, but its revision cannot be read: %w", err)
+	}
+	if after == "" {
+		return "", fmt.Errorf("the task exited with code 0, but in %s.%s: %w; does its command migrate this database?",
+			m.VersionSchema, m.VersionTable, ErrNoRevision)
+	}
+	if err := m.db.mark(ctx, after, m.Key); err != nil {
+		return "", fmt.Errorf("the database is at %s, but this could not be noted: %w", after, err)
+	}
+	return after, nil
+}

@@ -1,0 +1,73 @@
+package migrate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"plan-charge/internal/settings"
+	"plan-charge/provider/revision"
+)
+
+// Settings says which task migrates which database.
+type Settings struct {
+	Cluster         string   // name or ARN
+	TaskDefinition  string   // ARN, or family:revision
+	Container       string   // the container whose exit code decides
+	Command         []string // replaces the container's own command; empty: it stays
+	Subnets         []string
+	SecurityGroups  []string
+	LogGroup        string
+	LogStreamPrefix string
+	SecretARN       string // the secret that holds the owner's database URL
+	VersionSchema   string
+	VersionTable    string
+	VersionColumn   string
+	Timeout         time.Duration // for everything: waiting for others, the task, reading the revision
+	Key             string        // what the migration depends on: image, command and generation; may be empty
+	UnlessDone      bool          // do nothing when the last migration was one for this Key and its revision is still there
+}
+
+// DefaultTimeout bounds a migration when nothing else is said.
+const DefaultTimeout = time.Hour
+
+// FromEnv reads the settings from MIGRATE_… variables; the error names every mistake.
+func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
+	r := settings.New(lookup)
+	s := Settings{
+		Cluster:         r.Required("MIGRATE_CLUSTER", "an ECS cluster's name or ARN", "plan-charge-prod-cluster"),
+		TaskDefinition:  r.Required("MIGRATE_TASK_DEFINITION", "a task definition's ARN", "arn:aws:ecs:eu-west-3:123456789012:task-definition/plan-charge-prod-migration:7"),
+		Container:       r.Required("MIGRATE_CONTAINER", "a container's name in the task definition", "backend"),
+		Subnets:         r.List("MIGRATE_SUBNETS", "one or more subnet ids, separated by commas", "subnet-0a1,subnet-0b2"),
+		SecurityGroups:  r.List("MIGRATE_SECURITY_GROUPS", "one or more security group ids, separated by commas", "sg-0a1"),
+		LogGroup:        r.Required("MIGRATE_LOG_GROUP", "a CloudWatch log group's name", "/plan-charge-prod/migration"),
+		LogStreamPrefix: r.Required("MIGRATE_LOG_STREAM_PREFIX", "the awslogs-stream-prefix of the task definition", "migration"),
+		SecretARN:       r.Required("MIGRATE_SECRET_ARN", "the ARN or name of the secret with the owner's database URL", "plan-charge-prod/migration-url"),
+		VersionColumn:   r.Optional("MIGRATE_VERSION_COLUMN", revision.DefaultColumn),
+		Timeout:         r.Duration("MIGRATE_TIMEOUT", DefaultTimeout),
+		Key:             r.Optional("MIGRATE_KEY", ""),
+	}
+	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)
+
+	table := r.Optional("MIGRATE_VERSION_TABLE", revision.DefaultTable)
+	parts := strings.Split(table, ".")
+	switch {
+	case len(parts) == 1 && parts[0] != "":
+		s.VersionSchema, s.VersionTable = revision.DefaultSchema, parts[0]
+	case len(parts) == 2 && parts[0] != "" && parts[1] != "":
+		s.VersionSchema, s.VersionTable = parts[0], parts[1]
+	default:
+		r.Mistake("MIGRATE_VERSION_TABLE", fmt.Sprintf("%q", table), "a table's name, with its schema or without", "public.alembic_version")
+	}
+	if s.TaskDefinition != "" && s.Family() == "" {
+		r.Mistake("MIGRATE_TASK_DEFINITION", fmt.Sprintf("%q", s.TaskDefinition), "a task definition's ARN or family:revision", "plan-charge-prod-migration:7")
+	}
+	return s, r.Err()
+}
+
+// Family is the task definition's name without its revision.
+func (s Settings) Family() string {
+	name := s.TaskDefinition[strings.LastIndexByte(s.TaskDefinition, '/')+1:]
+	family, _, _ := strings.Cut(name, ":")
+	return family
+}

@@ -1,0 +1,211 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"plan-charge/internal/probe"
+)
+
+// maxBody is how much of an answer is read.
+const maxBody = 64 << 10
+
+// answer is what one request brought.
+type answer struct {
+	status  int
+	took    time.Duration
+	cache   string // how it is known that a cache answered, or ""
+	xcache  string
+	request string // the origin's id of the request, or ""
+	body    []byte
+	err     error
+}
+
+// site asks until every check passes or the time is over.
+func (v *verification) site(ctx context.Context) error {
+	client, base := v.client()
+	fmt.Fprintf(v.out, "requests to %s\n  %-7s %-58s %6s %7s  %s\n", v.SiteURL, "method", "path", "status", "ms", "answered by")
+	last := make([]error, len(v.Checks)) // what was wrong with each check the last time that it was answered
+	pending := make([]int, len(v.Checks))
+	for i := range pending {
+		pending[i] = i
+	}
+	for pause := v.pace.first; ; pause = min(2*pause, v.pace.longest) {
+		var failed []int
+		for _, i := range pending {
+			err := v.check(ctx, client, base, v.Checks[i])
+			if err == nil {
+				last[i] = nil
+				continue
+			}
+			failed = append(failed, i)
+			// A request that the time limit cut off says less than the answer before it.
+			if ctx.Err() == nil || last[i] == nil {
+				last[i] = err
+			}
+		}
+		if len(failed) == 0 {
+			fmt.Fprintf(v.out, "all %d checks passed\n", len(v.Checks))
+			return nil
+		}
+		pending = failed
+		if ctx.Err() == nil {
+			fmt.Fprintf(v.out, "%d of %d checks failed, trying them again in %s\n", len(failed), len(v.Checks), pause)
+		}
+		if err := v.pace.wait(ctx, pause); err != nil {
+			return fmt.Errorf("the site does not answer as it should (%w):\n%w", err, errors.Join(last...))
+		}
+	}
+}
+
+// client returns a client that goes where ConnectTo says, and the base of the URLs that it is given.
+func (v *verification) client() (*http.Client, *url.URL) {
+	base, _ := url.Parse(v.SiteURL) // FromEnv has looked at it
+	if v.ConnectTo != "" {
+		base, _ = url.Parse(v.ConnectTo)
+	}
+	return &http.Client{
+		Transport:     v.Transport,
+		Timeout:       30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, base
+}
+
+// check makes a check's request, or two, and says what is wrong with the answers.
+func (v *verification) check(ctx context.Context, client *http.Client, base *url.URL, check probe.Check) error {
+	// Both requests of a repeated check share their path, which no request before had: the first fills a cache
+	// that keeps errors, and the second would be answered by it.
+	path := strings.ReplaceAll(check.Path, probe.Nonce, strings.ToLower(rand.Text()))
+	first := v.ask(ctx, client, base, check, path)
+	if err := judge(check, path, first); err != nil || !check.Repeat {
+		return err
+	}
+	second := v.ask(ctx, client, base, check, path)
+	if err := judge(check, path, second); err != nil {
+		return err
+	}
+	switch {
+	case second.cache != "":
+		return failure(check, path, "the second answer from the origin as well", fmt.Sprintf("one from a cache (%s)", second.cache), second)
+	case first.request != "" && first.request == second.request:
+		return failure(check, path, "two answers from the origin", "the first answer again (X-Request-Id "+first.request+")", second)
+	}
+	return nil
+}
+
+func (v *verification) ask(ctx context.Context, client *http.Client, base *url.URL, check probe.Check, path string) answer {
+	a := send(ctx, client, base, v.SiteURL, check, path)
+	status, by := fmt.Sprint(a.status), "origin"
+	switch {
+	case a.err != nil:
+		status, by = "-", "nobody: "+brief(a.err)
+	case a.cache != "":
+		by = "cache, " + a.cache
+	}
+	fmt.Fprintf(v.out, "  %-7s %-58s %6s %7d  %s\n", check.Verb(), path, status, a.took.Milliseconds(), by)
+	return a
+}
+
+func send(ctx context.Context, client *http.Client, base *url.URL, site string, check probe.Check, path string) answer {
+	request, err := http.NewRequestWithContext(ctx, check.Verb(), strings.TrimSuffix(base.String(), "/")+path, strings.NewReader(check.Body))
+	if err != nil {
+		return answer{err: err}
+	}
+	for name, value := range check.Headers {
+		request.Header.Set(name, value)
+	}
+	request.Header.Set("User-Agent", "plan-charge-verify")
+	if u, err := url.Parse(site); err == nil {
+		request.Host = u.Host
+	}
+	started := time.Now()
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{took: time.Since(started), err: cause(ctx, err)}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	return answer{
+		status: response.StatusCode, took: time.Since(started), body: body, err: err,
+		cache: fromCache(response.Header), xcache: response.Header.Get("X-Cache"), request: response.Header.Get("X-Request-Id"),
+	}
+}
+
+// fromCache says how a header shows that a cache answered, or "". CloudFront adds Age to whatever it serves from its
+// cache, errors included. X-Cache alone does not do: it says "Error from cloudfront" for every error, cached or not.
+func fromCache(h http.Header) string {
+	if age := h.Get("Age"); age != "" {
+		return "Age: " + age
+	}
+	xcache := h.Get("X-Cache")
+	for _, hit := range []string{"Hit", "RefreshHit"} {
+		if strings.HasPrefix(xcache, hit+" ") || xcache == hit {
+			return "X-Cache: " + xcache
+		}
+	}
+	return ""
+}
+
+// judge says what is wrong with one answer.
+func judge(check probe.Check, path string, a answer) error {
+	switch {
+	case a.err != nil:
+		return failure(check, path, "status "+string(check.Status), "no answer: "+brief(a.err), a)
+	case !check.Status.Allows(a.status):
+		return failure(check, path, "status "+string(check.Status), fmt.Sprintf("status %d", a.status), a)
+	case len(check.Fields) == 0:
+		return nil
+	}
+	var object map[string]any
+	if err := json.Unmarshal(a.body, &object); err != nil {
+		return failure(check, path, "a JSON object", "something else", a)
+	}
+	for name, want := range check.Fields {
+		got, ok := object[name]
+		if !ok {
+			return failure(check, path, fmt.Sprintf("%s %q", name, want), "none", a)
+		}
+		if fmt.Sprint(got) != want {
+			return failure(check, path, fmt.Sprintf("%s %q", name, want), fmt.Sprintf("%q", fmt.Sprint(got)), a)
+		}
+	}
+	return nil
+}
+
+func failure(check probe.Check, path, expected, came string, a answer) error {
+	text := fmt.Sprintf("%s: %s %s: expected %s, came %s", check.Title(), check.Verb(), path, expected, came)
+	if a.xcache != "" {
+		text += ", X-Cache: " + a.xcache
+	}
+	if body := excerpt(a.body); body != "" {
+		text += "\n    body: " + body
+	}
+	return errors.New(text)
+}
+
+func excerpt(body []byte) string {
+	const limit = 200
+	text := string(bytes.Join(bytes.Fields(body), []byte(" ")))
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
+}
+
+// brief drops the method and URL that the HTTP client puts before its errors; the table has both.
+func brief(err error) string {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return err.Error()
+}

@@ -1,0 +1,123 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pulumi/pulumi-command/sdk/go/command/local"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/provider/pgrows"
+	"plan-charge/provider/revision"
+)
+
+// MigrationArgs are the inputs of a Migration.
+type MigrationArgs struct {
+	Connection        Connection
+	Cluster           pulumi.StringInput
+	TaskDefinition    pulumi.StringInput // ARN; its container logs in as the owner
+	Container         string
+	Image             pulumi.StringInput // what the task definition runs
+	Command           []string
+	SubnetIDs         pulumi.StringArrayInput
+	SecurityGroupIDs  pulumi.StringArrayInput
+	LogGroup          pulumi.StringInput
+	LogStreamPrefix   string
+	OwnerURLSecretARN pulumi.StringInput
+	VersionTable      string        // with its schema or without
+	Timeout           time.Duration // for the task and everything around it
+	// DependsOn is what must be there before the task can run.
+	DependsOn []pulumi.Resource
+}
+
+// Migration brings the database's tables to the revision of an image. It runs when the image, the command or the
+// database's revision changes, and not otherwise.
+type Migration struct {
+	pulumi.ResourceState
+
+	// Revision is what the database is at.
+	Revision pulumi.StringOutput
+}
+
+// NewMigration declares the watch on the revision and the command that migrates.
+func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ...pulumi.ResourceOption) (*Migration, error) {
+	table, err := splitTable(args.VersionTable)
+	if err != nil {
+		return nil, err
+	}
+	command, err := json.Marshal(args.Command)
+	if err != nil {
+		return nil, err
+	}
+	if args.Timeout <= 0 {
+		return nil, errors.New("NewMigration: Timeout must be above zero")
+	}
+	m := &Migration{}
+	if err := ctx.RegisterComponentResource("plan-charge:schema:Migration", name, m, opts...); err != nil {
+		return nil, err
+	}
+	c := args.Connection
+	provider, err := c.rows(ctx, name+"-postgres", pulumi.Parent(m), pulumi.DependsOn(args.DependsOn))
+	if err != nil {
+		return nil, err
+	}
+	current, err := pgrows.NewRevision(ctx, name+"-revision", &pgrows.RevisionArgs{
+		Schema:   pulumi.String(table.schema),
+		Table:    pulumi.String(table.name),
+		Triggers: c.triggers(),
+	}, c.inside(m, provider, args.DependsOn...)...)
+	if err != nil {
+		return nil, err
+	}
+
+	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{
+		Create: pulumi.String("go run ./cmd/migrate"),
+		// Any change of the environment, such as a new timeout, is an update, and no reason to migrate.
+		Update: pulumi.String("go run ./cmd/migrate -unless-done"),
+		Dir:    pulumi.String("."),
+		// A long log does not fit into a variable.
+		AddPreviousOutputInEnv: pulumi.Bool(false),
+		Environment: pulumi.StringMap{
+			"MIGRATE_CLUSTER":           args.Cluster,
+			"MIGRATE_TASK_DEFINITION":   args.TaskDefinition,
+			"MIGRATE_CONTAINER":         pulumi.String(args.Container),
+			"MIGRATE_COMMAND":           pulumi.String(command),
+			"MIGRATE_SUBNETS":           joined(args.SubnetIDs),
+			"MIGRATE_SECURITY_GROUPS":   joined(args.SecurityGroupIDs),
+			"MIGRATE_LOG_GROUP":         args.LogGroup,
+			"MIGRATE_LOG_STREAM_PREFIX": pulumi.String(args.LogStreamPrefix),
+			"MIGRATE_SECRET_ARN":        args.OwnerURLSecretARN,
+			"MIGRATE_VERSION_TABLE":     pulumi.String(table.schema + "." + table.name),
+			"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
+			"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
+		},
+		Triggers: pulumi.Array{args.Image, pulumi.String(command), current.Generation},
+	}, pulumi.Parent(m), pulumi.DependsOn(append([]pulumi.Resource{current}, args.DependsOn...)))
+	if err != nil {
+		return nil, err
+	}
+	m.Revision = run.Stdout.ApplyT(strings.TrimSpace).(pulumi.StringOutput)
+	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"revision": m.Revision})
+}
+
+type tableName struct{ schema, name string }
+
+func splitTable(table string) (tableName, error) {
+	switch parts := strings.Split(table, "."); {
+	case len(parts) == 1 && parts[0] != "":
+		return tableName{publicSchema, parts[0]}, nil
+	case table == "":
+		return tableName{revision.DefaultSchema, revision.DefaultTable}, nil
+	case len(parts) == 2 && parts[0] != "" && parts[1] != "":
+		return tableName{parts[0], parts[1]}, nil
+	}
+	return tableName{}, fmt.Errorf("version table: found %q; allowed: a name, with its schema or without; for example public.alembic_version", table)
+}
+
+// joined separates strings by commas, which neither ids nor names of AWS contain.
+func joined(list pulumi.StringArrayInput) pulumi.StringOutput {
+	return list.ToStringArrayOutput().ApplyT(func(l []string) string { return strings.Join(l, ",") }).(pulumi.StringOutput)
+}

@@ -1,0 +1,83 @@
+package schema
+
+import (
+	"github.com/pulumi/pulumi-postgresql/sdk/v3/go/postgresql"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// What the app may do with the tables and sequences that migrations make. It may not change them: since PostgreSQL 15
+// only the database's owner can create anything in the schema public.
+var (
+	tablePrivileges    = pulumi.ToStringArray([]string{"SELECT", "INSERT", "UPDATE", "DELETE"})
+	sequencePrivileges = pulumi.ToStringArray([]string{"USAGE", "SELECT"})
+)
+
+// RolesArgs are the inputs of Roles.
+type RolesArgs struct {
+	Connection  Connection
+	AppName     string
+	AppPassword pulumi.StringInput
+	// DependsOn is what must be there before the database can be reached.
+	DependsOn []pulumi.Resource
+}
+
+// Roles are the roles besides the owner, and their rights on what the owner will create. They come before the
+// migration, because default privileges do not reach what exists.
+type Roles struct {
+	pulumi.ResourceState
+
+	// App is the app role's name.
+	App pulumi.StringOutput
+
+	connection Connection
+	provider   *postgresql.Provider
+}
+
+// NewRoles declares the app's role and its default privileges.
+func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.ResourceOption) (*Roles, error) {
+	r := &Roles{connection: args.Connection}
+	if err := ctx.RegisterComponentResource("plan-charge:schema:Roles", name, r, opts...); err != nil {
+		return nil, err
+	}
+	c := args.Connection
+	provider, err := c.postgres(ctx, name+"-postgres", pulumi.Parent(r), pulumi.DependsOn(args.DependsOn))
+	if err != nil {
+		return nil, err
+	}
+	r.provider = provider
+
+	password := pulumi.All(c.Host, args.AppPassword).ApplyT(func(v []any) (string, error) {
+		return scramVerifier(v[1].(string), v[0].(string), c.Database, args.AppName)
+	}).(pulumi.StringOutput)
+	app, err := postgresql.NewRole(ctx, name+"-app", &postgresql.RoleArgs{
+		Name:           pulumi.String(args.AppName),
+		Login:          pulumi.Bool(true),
+		Password:       secret(password),
+		CreateDatabase: pulumi.Bool(false),
+		CreateRole:     pulumi.Bool(false),
+		Superuser:      pulumi.Bool(false),
+		Replication:    pulumi.Bool(false),
+	}, c.inside(r, provider, args.DependsOn...)...)
+	if err != nil {
+		return nil, err
+	}
+	r.App = app.Name
+
+	for _, d := range []struct {
+		what       string
+		privileges pulumi.StringArray
+	}{{"table", tablePrivileges}, {"sequence", sequencePrivileges}} {
+		_, err := postgresql.NewDefaultPrivileges(ctx, name+"-default-"+d.what, &postgresql.DefaultPrivilegesArgs{
+			Database:   pulumi.String(c.Database),
+			Schema:     pulumi.String(publicSchema),
+			Owner:      pulumi.String(c.Owner),
+			Role:       app.Name,
+			ObjectType: pulumi.String(d.what),
+			Privileges: d.privileges,
+		}, c.inside(r, provider)...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r, ctx.RegisterResourceOutputs(r, pulumi.Map{"app": r.App})
+}

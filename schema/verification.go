@@ -1,0 +1,102 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/pulumi/pulumi-command/sdk/go/command/local"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/probe"
+)
+
+// VerificationArgs are the inputs of a Verification.
+type VerificationArgs struct {
+	SiteURL        pulumi.StringInput
+	Cluster        pulumi.StringInput
+	Service        pulumi.StringInput
+	TaskDefinition pulumi.StringInput // ARN of the one that must be running
+	DistributionID pulumi.StringInput
+	// DistributionVersion changes whenever the distribution's configuration does, as its ETag.
+	DistributionVersion pulumi.StringInput
+	HealthPath          string
+	LoginPath           string        // where clients exchange their tokens
+	Version             string        // what the health answer must call itself, or "" for anything
+	Checks              []probe.Check // besides the standard ones
+	Timeout             time.Duration
+	// Triggers make it run again when they change, besides the inputs above.
+	Triggers pulumi.Array
+	// DependsOn is what must be there before the site can answer.
+	DependsOn []pulumi.Resource
+}
+
+// Verification asks through the CDN whether what was deployed is what is served, and fails the update if not. It is a
+// resource and no hook, so that a failure is remembered and the next update asks again.
+type Verification struct {
+	pulumi.ResourceState
+
+	// Result says in one line what was found.
+	Result pulumi.StringOutput
+}
+
+// NewVerification declares the invalidation of what the distribution has cached, once for each of its versions, and
+// then the checks.
+func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, opts ...pulumi.ResourceOption) (*Verification, error) {
+	checks := append(probe.Standard(args.HealthPath, args.LoginPath, args.Version), args.Checks...)
+	var errs []error
+	for _, check := range checks {
+		errs = append(errs, check.Validate())
+	}
+	if args.Timeout <= 0 {
+		errs = append(errs, errors.New("NewVerification: Timeout must be above zero"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	list, err := json.Marshal(checks)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verification{}
+	if err := ctx.RegisterComponentResource("plan-charge:schema:Verification", name, v, opts...); err != nil {
+		return nil, err
+	}
+	invalidation, err := local.NewCommand(ctx, name+"-invalidation", &local.CommandArgs{
+		Create: pulumi.String("go run ./cmd/verify invalidate"),
+		Dir:    pulumi.String("."),
+		// A long report does not fit into a variable.
+		AddPreviousOutputInEnv: pulumi.Bool(false),
+		Environment: pulumi.StringMap{
+			"INVALIDATE_DISTRIBUTION_ID": args.DistributionID,
+			"INVALIDATE_KEY":             args.DistributionVersion,
+		},
+		Triggers: pulumi.Array{args.DistributionID, args.DistributionVersion},
+	}, pulumi.Parent(v), pulumi.DependsOn(args.DependsOn))
+	if err != nil {
+		return nil, err
+	}
+	check, err := local.NewCommand(ctx, name+"-checks", &local.CommandArgs{
+		Create: pulumi.String("go run ./cmd/verify"),
+		Dir:    pulumi.String("."),
+		// A long report does not fit into a variable.
+		AddPreviousOutputInEnv: pulumi.Bool(false),
+		Environment: pulumi.StringMap{
+			"VERIFY_SITE_URL":        args.SiteURL,
+			"VERIFY_CLUSTER":         args.Cluster,
+			"VERIFY_SERVICE":         args.Service,
+			"VERIFY_TASK_DEFINITION": args.TaskDefinition,
+			"VERIFY_DISTRIBUTION_ID": args.DistributionID,
+			"VERIFY_CHECKS":          pulumi.String(list),
+			"VERIFY_TIMEOUT":         pulumi.String(args.Timeout.String()),
+		},
+		Triggers: append(pulumi.Array{
+			args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, pulumi.String(list),
+		}, args.Triggers...),
+	}, pulumi.Parent(v), pulumi.DependsOn(append([]pulumi.Resource{invalidation}, args.DependsOn...)))
+	if err != nil {
+		return nil, err
+	}
+	v.Result = check.Stdout
+	return v, ctx.RegisterResourceOutputs(v, pulumi.Map{"result": v.Result})
+}
