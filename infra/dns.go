@@ -1,0 +1,45 @@
+package infra
+
+import (
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/route53"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// DNSArgs are the inputs of DNS.
+type DNSArgs struct {
+	Config *Config
+	CDN    *CDN
+}
+
+// DNS points the site's name at the distribution, where a zone is configured.
+type DNS struct {
+	pulumi.ResourceState
+}
+
+// NewDNS declares the alias records; without a zone it declares none.
+func NewDNS(ctx *pulumi.Context, name string, args *DNSArgs, opts ...pulumi.ResourceOption) (*DNS, error) {
+	d := &DNS{}
+	if err := ctx.RegisterComponentResource("plan-charge:infra:DNS", name, d, opts...); err != nil {
+		return nil, err
+	}
+	if args.Config.CDN.ZoneID != "" {
+		for _, kind := range []string{"A", "AAAA"} {
+			_, err := route53.NewRecord(ctx, name+"-"+kind, &route53.RecordArgs{
+				ZoneId: pulumi.String(args.Config.CDN.ZoneID),
+				Name:   pulumi.String(args.Config.CDN.Alias),
+				Type:   pulumi.String(kind),
+				Aliases: route53.RecordAliasArray{
+					&route53.RecordAliasArgs{
+						Name:                 args.CDN.Domain,
+						ZoneId:               args.CDN.ZoneID,
+						EvaluateTargetHealth: pulumi.Bool(false),
+					},
+				},
+			}, pulumi.Parent(d))
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return d, ctx.RegisterResourceOutputs(d, pulumi.Map{})
+}

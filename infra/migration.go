@@ -1,0 +1,59 @@
+package infra
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// MigrationTaskArgs are the inputs of a MigrationTask.
+type MigrationTaskArgs struct {
+	Config   *Config
+	Network  *Network
+	Cluster  *Cluster
+	Database *Database
+}
+
+// MigrationTask is the task definition that migrates: the service's image
+// with the owner's URL. It has one of its own because a RunTask override can
+// change a command but no secret.
+type MigrationTask struct {
+	pulumi.ResourceState
+
+	TaskDefinitionARN pulumi.StringOutput
+	SecretARN         pulumi.StringOutput // of the owner's URL
+	LogGroup          pulumi.StringOutput
+	LogStreamPrefix   string
+	// Ready is what has to be there before the task can start.
+	Ready []pulumi.Resource
+}
+
+// NewMigrationTask declares the task definition and what it needs to start.
+func NewMigrationTask(ctx *pulumi.Context, name string, args *MigrationTaskArgs, opts ...pulumi.ResourceOption) (*MigrationTask, error) {
+	m := &MigrationTask{LogStreamPrefix: logStream}
+	if err := ctx.RegisterComponentResource("plan-charge:infra:MigrationTask", name, m, opts...); err != nil {
+		return nil, err
+	}
+	cfg := args.Config
+	made, err := (&task{
+		cfg:        cfg,
+		cluster:    args.Cluster,
+		thing:      "migration",
+		secretName: "migration-url",
+		secretWhat: "Database URL of the owner, for migrations",
+		url:        args.Database.URL(args.Database.Owner),
+		cpu:        cfg.Migration.CPU,
+		memory:     cfg.Migration.Memory,
+		secrets:    cfg.Service.Secrets,
+		container: map[string]any{
+			"command":          cfg.Migration.Command,
+			"workingDirectory": cfg.Migration.Directory,
+		},
+		parent:        m,
+		componentName: name,
+	}).declare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.TaskDefinitionARN, m.SecretARN, m.LogGroup = made.definition.Arn, made.secretARN, made.logGroup
+	m.Ready = append([]pulumi.Resource{made.rights}, args.Network.Egress...)
+	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"taskDefinition": m.TaskDefinitionARN})
+}

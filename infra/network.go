@@ -1,0 +1,231 @@
+package infra
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// NetworkArgs are the inputs of a Network.
+type NetworkArgs struct {
+	Config *Config
+}
+
+// Network is a VPC over several zones, made or found, and the security group
+// of the application's tasks.
+type Network struct {
+	pulumi.ResourceState
+
+	VPCID            pulumi.StringOutput
+	PublicSubnetIDs  pulumi.StringArrayOutput
+	PrivateSubnetIDs pulumi.StringArrayOutput
+	TasksGroupID     pulumi.StringOutput
+	// Egress is what tasks need to reach the outside; wait for it before starting one.
+	Egress []pulumi.Resource
+}
+
+// NewNetwork declares a VPC with public and private subnets, or uses the one
+// the configuration names.
+func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pulumi.ResourceOption) (*Network, error) {
+	n := &Network{}
+	if err := ctx.RegisterComponentResource("plan-charge:infra:Network", name, n, opts...); err != nil {
+		return nil, err
+	}
+	cfg := args.Config
+	build := n.create
+	if cfg.Network.Existing() {
+		build = n.find
+	}
+	if err := build(ctx, name, cfg); err != nil {
+		return nil, err
+	}
+
+	tasks, err := ec2.NewSecurityGroup(ctx, name+"-tasks", &ec2.SecurityGroupArgs{
+		Name:        pulumi.String(cfg.Name("tasks")),
+		Description: pulumi.String("Tasks of the service and the migration"),
+		VpcId:       n.VPCID,
+		Tags:        named(cfg.Name("tasks")),
+	}, pulumi.Parent(n))
+	if err != nil {
+		return nil, err
+	}
+	out, err := ec2.NewSecurityGroupRule(ctx, name+"-tasks-out", &ec2.SecurityGroupRuleArgs{
+		Type:            pulumi.String("egress"),
+		Description:     pulumi.String("Registry, secrets, logs and sign-in providers"),
+		SecurityGroupId: tasks.ID(),
+		Protocol:        pulumi.String("-1"),
+		FromPort:        pulumi.Int(0),
+		ToPort:          pulumi.Int(0),
+		CidrBlocks:      pulumi.ToStringArray([]string{"0.0.0.0/0"}),
+	}, pulumi.Parent(n))
+	if err != nil {
+		return nil, err
+	}
+	n.TasksGroupID = tasks.ID().ToStringOutput()
+	n.Egress = append(n.Egress, out)
+	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"vpcId": n.VPCID})
+}
+
+func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
+	zones, err := zoneNames(ctx, n, cfg.Network.Zones)
+	if err != nil {
+		return err
+	}
+	vpc, err := ec2.NewVpc(ctx, name+"-vpc", &ec2.VpcArgs{
+		CidrBlock:          pulumi.String(cfg.Network.CIDR),
+		EnableDnsSupport:   pulumi.Bool(true),
+		EnableDnsHostnames: pulumi.Bool(true),
+		Tags:               named(cfg.Name("vpc")),
+	}, pulumi.Parent(n))
+	if err != nil {
+		return err
+	}
+	gateway, err := ec2.NewInternetGateway(ctx, name+"-internet", &ec2.InternetGatewayArgs{
+		VpcId: vpc.ID(),
+		Tags:  named(cfg.Name("internet")),
+	}, pulumi.Parent(n))
+	if err != nil {
+		return err
+	}
+
+	subnets := func(kind string, blocks []string) ([]*ec2.Subnet, pulumi.StringArray, error) {
+		var made []*ec2.Subnet
+		var ids pulumi.StringArray
+		for i, zone := range zones {
+			thing := fmt.Sprintf("%s-%d", kind, i+1)
+			subnet, err := ec2.NewSubnet(ctx, name+"-"+thing, &ec2.SubnetArgs{
+				VpcId:            vpc.ID(),
+				AvailabilityZone: pulumi.String(zone),
+				CidrBlock:        pulumi.String(blocks[i]),
+				Tags:             named(cfg.Name(thing)),
+			}, pulumi.Parent(n))
+			if err != nil {
+				return nil, nil, err
+			}
+			made, ids = append(made, subnet), append(ids, subnet.ID())
+		}
+		return made, ids, nil
+	}
+	route := func(thing string, args ec2.RouteArgs, members []*ec2.Subnet, deps ...pulumi.Resource) error {
+		table, err := ec2.NewRouteTable(ctx, name+"-"+thing, &ec2.RouteTableArgs{
+			VpcId: vpc.ID(),
+			Tags:  named(cfg.Name(thing)),
+		}, pulumi.Parent(n))
+		if err != nil {
+			return err
+		}
+		args.RouteTableId = table.ID()
+		args.DestinationCidrBlock = pulumi.String("0.0.0.0/0")
+		way, err := ec2.NewRoute(ctx, name+"-"+thing+"-out", &args, pulumi.Parent(n), pulumi.DependsOn(deps))
+		if err != nil {
+			return err
+		}
+		n.Egress = append(n.Egress, way)
+		for i, subnet := range members {
+			member, err := ec2.NewRouteTableAssociation(ctx, fmt.Sprintf("%s-%s-%d", name, thing, i+1), &ec2.RouteTableAssociationArgs{
+				SubnetId:     subnet.ID(),
+				RouteTableId: table.ID(),
+			}, pulumi.Parent(n))
+			if err != nil {
+				return err
+			}
+			n.Egress = append(n.Egress, member)
+		}
+		return nil
+	}
+
+	publicBlocks, privateBlocks := subnetBlocks(cfg.Network)
+	public, publicIDs, err := subnets("public", publicBlocks)
+	if err != nil {
+		return err
+	}
+	private, privateIDs, err := subnets("private", privateBlocks)
+	if err != nil {
+		return err
+	}
+	if err := route("public-routes", ec2.RouteArgs{GatewayId: gateway.ID()}, public); err != nil {
+		return err
+	}
+
+	// One NAT gateway serves every zone, or each zone has its own and survives alone.
+	groups := [][]*ec2.Subnet{private}
+	if cfg.Network.NAT == "each" {
+		groups = slices.Collect(slices.Chunk(private, 1))
+	}
+	for i, members := range groups {
+		thing := fmt.Sprintf("nat-%d", i+1)
+		address, err := ec2.NewEip(ctx, name+"-"+thing+"-address", &ec2.EipArgs{
+			Domain: pulumi.String("vpc"),
+			Tags:   named(cfg.Name(thing)),
+		}, pulumi.Parent(n), pulumi.DependsOn([]pulumi.Resource{gateway}))
+		if err != nil {
+			return err
+		}
+		nat, err := ec2.NewNatGateway(ctx, name+"-"+thing, &ec2.NatGatewayArgs{
+			AllocationId: address.ID(),
+			SubnetId:     public[i].ID(),
+			Tags:         named(cfg.Name(thing)),
+		}, pulumi.Parent(n), pulumi.DependsOn([]pulumi.Resource{gateway}))
+		if err != nil {
+			return err
+		}
+		if err := route(fmt.Sprintf("private-routes-%d", i+1), ec2.RouteArgs{NatGatewayId: nat.ID()}, members); err != nil {
+			return err
+		}
+	}
+
+	n.VPCID = vpc.ID().ToStringOutput()
+	n.PublicSubnetIDs = publicIDs.ToStringArrayOutput()
+	n.PrivateSubnetIDs = privateIDs.ToStringArrayOutput()
+	return nil
+}
+
+// find uses the configured VPC, after a look at whether its subnets can do.
+func (n *Network) find(ctx *pulumi.Context, _ string, cfg *Config) error {
+	var mistakes []error
+	for key, ids := range map[string][]string{"publicSubnetIds": cfg.Network.PublicSubnetIDs, "privateSubnetIds": cfg.Network.PrivateSubnetIDs} {
+		zones := map[string]bool{}
+		for i, id := range ids {
+			subnet, err := ec2.LookupSubnet(ctx, &ec2.LookupSubnetArgs{Id: pulumi.StringRef(id)}, pulumi.Parent(n))
+			if err != nil {
+				return fmt.Errorf("plan-charge:network.%s[%d]: looking up subnet %s: %w", key, i, id, err)
+			}
+			if subnet.VpcId != cfg.Network.VPCID {
+				mistakes = append(mistakes, &Mistake{fmt.Sprintf("plan-charge:network.%s[%d]", key, i), id + " of " + subnet.VpcId, "a subnet of " + cfg.Network.VPCID, "subnet-0123456789abcdef0"})
+			}
+			zones[subnet.AvailabilityZone] = true
+		}
+		if len(zones) < 2 {
+			mistakes = append(mistakes, &Mistake{"plan-charge:network." + key, "subnets of one zone", "subnets of two or more zones", "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"})
+		}
+	}
+	if len(mistakes) > 0 {
+		return errors.Join(mistakes...)
+	}
+	n.VPCID = pulumi.String(cfg.Network.VPCID).ToStringOutput()
+	n.PublicSubnetIDs = pulumi.ToStringArray(cfg.Network.PublicSubnetIDs).ToStringArrayOutput()
+	n.PrivateSubnetIDs = pulumi.ToStringArray(cfg.Network.PrivateSubnetIDs).ToStringArrayOutput()
+	return nil
+}
+
+// zoneNames picks the first zones of the region by name, so that a second
+// look picks the same.
+func zoneNames(ctx *pulumi.Context, parent pulumi.Resource, want int) ([]string, error) {
+	zones, err := aws.GetAvailabilityZones(ctx, &aws.GetAvailabilityZonesArgs{
+		State: pulumi.StringRef("available"),
+		// Local and wavelength zones have neither Fargate nor RDS.
+		Filters: []aws.GetAvailabilityZonesFilter{{Name: "zone-type", Values: []string{"availability-zone"}}},
+	}, pulumi.Parent(parent))
+	if err != nil {
+		return nil, fmt.Errorf("listing the region's zones: %w", err)
+	}
+	names := slices.Sorted(slices.Values(zones.Names))
+	if len(names) < want {
+		return nil, &Mistake{"plan-charge:network.zones", fmt.Sprint(want), fmt.Sprintf("at most %d, which is what the region has", len(names)), "2"}
+	}
+	return names[:want], nil
+}

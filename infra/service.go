@@ -1,0 +1,184 @@
+package infra
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/appautoscaling"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecs"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// ServiceArgs are the inputs of a Service.
+type ServiceArgs struct {
+	Config   *Config
+	Network  *Network
+	Cluster  *Cluster
+	Balancer *Balancer
+	Database *Database
+	Alarms   *Alarms
+	// After is what has to be true before a new version may start.
+	After []pulumi.Resource
+}
+
+// Service is the application as it answers requests.
+type Service struct {
+	pulumi.ResourceState
+
+	Name              pulumi.StringOutput
+	TaskDefinitionARN pulumi.StringOutput
+	SecretARN         pulumi.StringOutput // of the app's DATABASE_URL
+	LogGroup          pulumi.StringOutput
+	ExecCommand       pulumi.StringOutput // a shell in a running task
+}
+
+// NewService declares the app's DATABASE_URL, the task definition and the
+// Fargate service, and waits until the new version runs.
+func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pulumi.ResourceOption) (*Service, error) {
+	s := &Service{}
+	if err := ctx.RegisterComponentResource("plan-charge:infra:Service", name, s, opts...); err != nil {
+		return nil, err
+	}
+	cfg, parent := args.Config, pulumi.Parent(s)
+	svc := cfg.Service
+
+	role, err := newTaskRole(ctx, name+"-role", cfg.Name("backend-task"), args.Cluster.ARN, parent)
+	if err != nil {
+		return nil, err
+	}
+	shell, err := iam.NewRolePolicy(ctx, name+"-shell", &iam.RolePolicyArgs{
+		Name: pulumi.String("ecs-exec"),
+		Role: role.ID(),
+		Policy: pulumi.String(policy(allow([]string{
+			"ssmmessages:CreateControlChannel",
+			"ssmmessages:CreateDataChannel",
+			"ssmmessages:OpenControlChannel",
+			"ssmmessages:OpenDataChannel",
+		}, "*"))),
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	made, err := (&task{
+		cfg:        cfg,
+		cluster:    args.Cluster,
+		thing:      "backend",
+		secretName: "database-url",
+		secretWhat: "Database URL of the app: reads and writes rows",
+		url:        args.Database.URL(args.Database.App),
+		cpu:        svc.CPU,
+		memory:     svc.Memory,
+		taskRole:   role,
+		secrets:    svc.Secrets,
+		container: map[string]any{
+			"portMappings": []any{map[string]any{"containerPort": svc.Port, "hostPort": svc.Port, "protocol": "tcp"}},
+			"healthCheck": map[string]any{
+				"command":     healthCommand(svc),
+				"interval":    svc.HealthSeconds,
+				"timeout":     5,
+				"retries":     3,
+				"startPeriod": min(svc.GraceSeconds, 300),
+			},
+		},
+		after:         args.After,
+		parent:        s,
+		componentName: name,
+	}).declare(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	after := append([]pulumi.Resource{made.rights, shell}, args.After...)
+	after = append(after, args.Balancer.Forwarding...)
+	after = append(after, args.Network.Egress...)
+	service, err := ecs.NewService(ctx, name+"-service", &ecs.ServiceArgs{
+		Name:                            pulumi.String(cfg.Name("backend")),
+		Cluster:                         args.Cluster.ARN,
+		TaskDefinition:                  made.definition.Arn,
+		LaunchType:                      pulumi.String("FARGATE"),
+		PlatformVersion:                 pulumi.String("1.4.0"), // the first with ECS Exec
+		DesiredCount:                    pulumi.Int(svc.Min),
+		DeploymentMinimumHealthyPercent: pulumi.Int(100),
+		DeploymentMaximumPercent:        pulumi.Int(200),
+		DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{
+			Enable:   pulumi.Bool(true),
+			Rollback: pulumi.Bool(true),
+		},
+		Alarms: &ecs.ServiceAlarmsArgs{
+			Enable:     pulumi.Bool(true),
+			Rollback:   pulumi.Bool(true),
+			AlarmNames: args.Alarms.Deployment,
+		},
+		EnableExecuteCommand:          pulumi.Bool(true),
+		HealthCheckGracePeriodSeconds: pulumi.Int(svc.GraceSeconds),
+		NetworkConfiguration: &ecs.ServiceNetworkConfigurationArgs{
+			Subnets:        args.Network.PrivateSubnetIDs,
+			SecurityGroups: pulumi.StringArray{args.Network.TasksGroupID},
+			AssignPublicIp: pulumi.Bool(false),
+		},
+		LoadBalancers: ecs.ServiceLoadBalancerArray{
+			&ecs.ServiceLoadBalancerArgs{
+				TargetGroupArn: args.Balancer.TargetGroupARN,
+				ContainerName:  pulumi.String(Container),
+				ContainerPort:  pulumi.Int(svc.Port),
+			},
+		},
+		PropagateTags:      pulumi.String("SERVICE"),
+		WaitForSteadyState: pulumi.Bool(true),
+	}, parent,
+		pulumi.DependsOn(after),
+		pulumi.IgnoreChanges([]string{"desiredCount"}), // autoscaling's to set
+		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: svc.Timeout, Update: svc.Timeout}))
+	if err != nil {
+		return nil, err
+	}
+
+	resource := pulumi.Sprintf("service/%s/%s", args.Cluster.Name, service.Name)
+	bounds, err := appautoscaling.NewTarget(ctx, name+"-bounds", &appautoscaling.TargetArgs{
+		ServiceNamespace:  pulumi.String("ecs"),
+		ScalableDimension: pulumi.String("ecs:service:DesiredCount"),
+		ResourceId:        resource,
+		MinCapacity:       pulumi.Int(svc.Min),
+		MaxCapacity:       pulumi.Int(svc.Max),
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	_, err = appautoscaling.NewPolicy(ctx, name+"-scaling", &appautoscaling.PolicyArgs{
+		Name:              pulumi.String(cfg.Name("backend-cpu")),
+		PolicyType:        pulumi.String("TargetTrackingScaling"),
+		ServiceNamespace:  bounds.ServiceNamespace,
+		ScalableDimension: bounds.ScalableDimension,
+		ResourceId:        bounds.ResourceId,
+		TargetTrackingScalingPolicyConfiguration: &appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationArgs{
+			TargetValue:      pulumi.Float64(float64(svc.CPUTarget)),
+			ScaleInCooldown:  pulumi.Int(300),
+			ScaleOutCooldown: pulumi.Int(60),
+			PredefinedMetricSpecification: &appautoscaling.PolicyTargetTrackingScalingPolicyConfigurationPredefinedMetricSpecificationArgs{
+				PredefinedMetricType: pulumi.String("ECSServiceAverageCPUUtilization"),
+			},
+		},
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+
+	s.Name, s.TaskDefinitionARN = service.Name, made.definition.Arn
+	s.SecretARN, s.LogGroup = made.secretARN, made.logGroup
+	s.ExecCommand = pulumi.All(args.Cluster.Name, service.Name).ApplyT(func(v []any) string {
+		cluster, service := v[0].(string), v[1].(string)
+		return fmt.Sprintf(`aws ecs execute-command --region %[1]s --cluster %[2]s --container %[4]s --interactive --command /bin/sh `+
+			`--task "$(aws ecs list-tasks --region %[1]s --cluster %[2]s --service-name %[3]s --desired-status RUNNING --query 'taskArns[0]' --output text)"`,
+			cfg.Region, cluster, service, Container)
+	}).(pulumi.StringOutput)
+	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"name": s.Name})
+}
+
+// healthCommand is the configured one, or a request by python3, which the
+// image has because the application is written in it.
+func healthCommand(svc ServiceConfig) []string {
+	if len(svc.HealthCommand) > 0 {
+		return svc.HealthCommand
+	}
+	return []string{"CMD-SHELL", `python3 -c 'import os, urllib.request as r; r.urlopen("http://127.0.0.1:" + os.environ["PORT"] + "` + svc.HealthPath + `", timeout=4)'`}
+}

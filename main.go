@@ -1,0 +1,117 @@
+// Command plan-charge is the whole deployment, read top to bottom in the order
+// in which it happens. A step that fails stops what follows it, so that the
+// old version goes on serving until the new one has all it needs.
+package main
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/infra"
+	"plan-charge/schema"
+)
+
+func main() { pulumi.Run(deploy) }
+
+func deploy(ctx *pulumi.Context) error {
+	// What the stack wants, checked as a whole before anything is declared.
+	cfg, err := infra.LoadConfig(ctx)
+	if err != nil {
+		return err
+	}
+	provider, err := infra.NewCloud(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	inCloud := pulumi.Providers(provider)
+
+	// Where everything is, and the database in it.
+	network, err := infra.NewNetwork(ctx, "network", &infra.NetworkArgs{Config: cfg}, inCloud)
+	if err != nil {
+		return err
+	}
+	database, err := infra.NewDatabase(ctx, "database", &infra.DatabaseArgs{Config: cfg, Network: network}, inCloud)
+	if err != nil {
+		return err
+	}
+
+	// The way in is made beside the database: it needs neither it nor the service.
+	balancer, err := infra.NewBalancer(ctx, "balancer", &infra.BalancerArgs{Config: cfg, Network: network}, inCloud)
+	if err != nil {
+		return err
+	}
+	cdn, err := infra.NewCDN(ctx, "cdn", &infra.CDNArgs{Config: cfg, Balancer: balancer}, inCloud)
+	if err != nil {
+		return err
+	}
+	dns, err := infra.NewDNS(ctx, "dns", &infra.DNSArgs{Config: cfg, CDN: cdn}, inCloud)
+	if err != nil {
+		return err
+	}
+	alarms, err := infra.NewAlarms(ctx, "alarms", &infra.AlarmsArgs{Config: cfg, Balancer: balancer, Database: database}, inCloud)
+	if err != nil {
+		return err
+	}
+	cluster, err := infra.NewCluster(ctx, "cluster", &infra.ClusterArgs{Config: cfg}, inCloud)
+	if err != nil {
+		return err
+	}
+
+	// Roles before tables, because default privileges only reach tables made after them.
+	roles, err := schema.NewRoles(ctx, "roles", rolesArgs(cfg, database))
+	if err != nil {
+		return err
+	}
+
+	// The new image's migration, as the owner and inside the network.
+	task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{Config: cfg, Network: network, Cluster: cluster, Database: database}, inCloud)
+	if err != nil {
+		return err
+	}
+	migration, err := schema.NewMigration(ctx, "migration", migrationArgs(cfg, network, database, cluster, task, roles))
+	if err != nil {
+		return err
+	}
+
+	// Rights on what it made, then the rows without which nobody can log in.
+	grants, err := schema.NewGrants(ctx, "grants", &schema.GrantsArgs{Roles: roles, DependsOn: []pulumi.Resource{migration}})
+	if err != nil {
+		return err
+	}
+	organizations, err := schema.NewOrganizations(ctx, "organizations", organizationsArgs(cfg, database, migration))
+	if err != nil {
+		return err
+	}
+
+	// Now a new version can serve: its DATABASE_URL and the rollout.
+	service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{
+		Config: cfg, Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms,
+		After: []pulumi.Resource{migration, grants, organizations},
+	}, inCloud)
+	if err != nil {
+		return err
+	}
+
+	// Success means served: asked through the CDN, as users do.
+	verification, err := schema.NewVerification(ctx, "verification", verificationArgs(cfg, cdn, dns, cluster, service))
+	if err != nil {
+		return err
+	}
+
+	ctx.Export("siteUrl", cdn.SiteURL)
+	ctx.Export("distributionId", cdn.ID)
+	ctx.Export("distributionDomain", cdn.Domain)
+	ctx.Export("loadBalancer", balancer.DNSName)
+	ctx.Export("cluster", cluster.Name)
+	ctx.Export("service", service.Name)
+	ctx.Export("logGroup", service.LogGroup)
+	ctx.Export("execCommand", service.ExecCommand)
+	ctx.Export("databaseAddress", database.Address)
+	ctx.Export("databasePort", database.Port)
+	ctx.Export("databaseName", pulumi.String(database.Name))
+	ctx.Export("databaseUrlSecret", service.SecretARN)
+	ctx.Export("migrationUrlSecret", task.SecretARN)
+	ctx.Export("revision", migration.Revision)
+	ctx.Export("organizations", pulumi.ToStringArray(organizationIDs(cfg)))
+	ctx.Export("verification", verification.Result)
+	return nil
+}

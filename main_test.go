@@ -1,0 +1,219 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"plan-charge/internal/declared"
+)
+
+var update = flag.Bool("update", false, "accept what is declared as the new golden")
+
+// stack reads a stack file as the engine hands it over.
+func stack(t *testing.T, name string) declared.Stack {
+	t.Helper()
+	text, err := os.ReadFile("Pulumi." + name + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Config map[string]any }
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	s := declared.Stack{Project: "plan-charge", Name: name, Config: map[string]string{}}
+	for key, value := range file.Config {
+		if plain, ok := value.(string); ok {
+			s.Config[key] = plain
+			continue
+		}
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Config[key] = string(text)
+	}
+	return s
+}
+
+func declare(t *testing.T, name string) declared.Program {
+	t.Helper()
+	p, err := declared.Run(stack(t, name), deploy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// No step can serve users before the step it needs has worked.
+func TestOrder(t *testing.T) {
+	p := declare(t, "prod")
+	for _, pair := range [][2]string{
+		{"roles-app", "database-instance"},
+		{"roles-default-table", "roles-app"},
+		{"migration-run", "roles-default-table"},
+		{"migration-run", "roles-default-sequence"},
+		{"migration-run", "migration-task-task"},
+		{"migration-run", "migration-task-url-value"},
+		{"migration-run", "migration-task-execution-rights"},
+		{"migration-run", "network-private-routes-1-out"},
+		{"migration-run", "migration-revision"},
+		{"grants-table", "migration-run"},
+		{"grants-sequence", "migration-run"},
+		{"organizations-rows", "migration-run"},
+		{"service-url-value", "organizations-rows"},
+		{"service-url-value", "grants-table"},
+		{"service-service", "migration-run"},
+		{"service-service", "organizations-rows"},
+		{"service-service", "grants-table"},
+		{"service-service", "grants-sequence"},
+		{"service-service", "balancer-from-distribution"},
+		{"verification-checks", "service-service"},
+		{"verification-checks", "cdn-distribution"},
+		{"verification-checks", "dns-A"},
+		{"verification-invalidation", "service-service"},
+	} {
+		for _, name := range pair {
+			if p[name] == nil {
+				t.Fatalf("%s is not declared", name)
+			}
+		}
+		if !p.Needs(pair[0], pair[1]) {
+			t.Errorf("%s does not wait for %s", pair[0], pair[1])
+		}
+		if p.Needs(pair[1], pair[0]) {
+			t.Errorf("%s waits for %s, the wrong way round", pair[1], pair[0])
+		}
+	}
+	for _, name := range []string{"database-instance", "service-service", "migration-run", "cluster-cluster"} {
+		if p.Needs("cdn-distribution", name) {
+			t.Errorf("the distribution waits for %s instead of being made beside it", name)
+		}
+	}
+}
+
+// The migration runs the new image as the owner, and the service as the app.
+func TestMigrationRunsWhatIsDeployed(t *testing.T) {
+	p := declare(t, "prod")
+	run := p["migration-run"]
+	for key, want := range map[string]string{
+		"MIGRATE_CLUSTER":         "plan-charge-prod-cluster",
+		"MIGRATE_TASK_DEFINITION": "arn:aws:ecs:eu-west-3:123456789012:migration-task-task:1",
+		"MIGRATE_SECRET_ARN":      "arn:aws:secretsmanager:eu-west-3:123456789012:migration-task-url",
+		"MIGRATE_COMMAND":         `["alembic","upgrade","head"]`,
+		"MIGRATE_CONTAINER":       "backend",
+		"MIGRATE_LOG_GROUP":       "/plan-charge-prod/migration",
+		"MIGRATE_SUBNETS":         "network-private-1-id,network-private-2-id,network-private-3-id",
+		"MIGRATE_SECURITY_GROUPS": "network-tasks-id",
+		"MIGRATE_TIMEOUT":         "30m0s",
+	} {
+		if got := run.Get("environment", key); got != want {
+			t.Errorf("%s is %v, want %s", key, got, want)
+		}
+	}
+	image := stack(t, "prod").Config["plan-charge:image"]
+	for _, task := range []string{"migration-task-task", "service-task"} {
+		if text := p[task].Get("containerDefinitions").(string); !strings.Contains(text, fmt.Sprintf(`"image":%q`, image)) {
+			t.Errorf("%s runs another image: %s", task, text)
+		}
+	}
+}
+
+func TestOrganizationsAreDeclared(t *testing.T) {
+	for _, name := range []string{"prod", "sandbox"} {
+		rows := declare(t, name)["organizations-rows"]
+		want := `[{"id":"00000000-0000-0000-0000-000000000001","name":"NDA Partners"},{"id":"00000000-0000-0000-0000-000000000002","name":"Default Organization"}]`
+		got, err := json.Marshal(rows.Get("rows"))
+		if err != nil || string(got) != want {
+			t.Errorf("%s: rows %s, %v", name, got, err)
+		}
+	}
+}
+
+// Bad configuration declares nothing at all.
+func TestBadConfigurationDeclaresNothing(t *testing.T) {
+	s := stack(t, "prod")
+	s.Config["plan-charge:image"] = "backend"
+	s.Config["plan-charge:network"] = `{"zones":1}`
+	p, err := declared.Run(s, deploy)
+	if err == nil || !strings.Contains(err.Error(), "plan-charge:image: found") || !strings.Contains(err.Error(), "plan-charge:network.zones: found 1") {
+		t.Errorf("error: %v", err)
+	}
+	if len(p) > 0 {
+		t.Errorf("%d resources were declared", len(p))
+	}
+}
+
+// Two stacks in one account share no name.
+func TestStacksDoNotCollide(t *testing.T) {
+	names := func(stackName string) map[string]string {
+		s := stack(t, "sandbox")
+		s.Name = stackName
+		p, err := declared.Run(s, deploy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, r := range p {
+			if r.Type == "aws:iam/rolePolicy:RolePolicy" || !strings.HasPrefix(r.Type, "aws:") {
+				continue // its name is inside its role's
+			}
+			for _, key := range []string{"name", "identifier", "family", "finalSnapshotIdentifier"} {
+				if r.Type == "aws:rds/parameterGroup:ParameterGroup" && key == "family" {
+					continue
+				}
+				if v, ok := r.Get(key).(string); ok {
+					found[r.Type+" "+v] = r.Name
+				}
+			}
+		}
+		return found
+	}
+	first, second := names("sandbox"), names("sandbox2")
+	for name := range first {
+		if _, ok := second[name]; ok {
+			t.Errorf("both stacks have %s", name)
+		}
+	}
+	if len(first) < 20 {
+		t.Errorf("only %d names were compared", len(first))
+	}
+}
+
+// The golden lists what a stack consists of, so that a change is looked at.
+func TestDeclared(t *testing.T) {
+	for _, name := range []string{"prod", "sandbox"} {
+		var lines []string
+		for _, r := range declare(t, name) {
+			flags := ""
+			if r.Options.GetProtect() {
+				flags += " protected"
+			}
+			if r.Options.GetRetainOnDelete() {
+				flags += " retained"
+			}
+			lines = append(lines, fmt.Sprintf("%s %s%s", r.Type, r.Name, flags))
+		}
+		slices.Sort(lines)
+		got := strings.Join(lines, "\n") + "\n"
+		path := "testdata/declared." + name + ".txt"
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s differs from %s; look at the difference, then run: go test . -update\n%s", name, path, got)
+		}
+	}
+}
