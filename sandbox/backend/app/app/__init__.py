@@ -1,0 +1,1 @@
+"""The sample backend of plan-charge: SSO login over organizations and users in PostgreSQL."""

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"plan-charge/sandbox/progress"
+)
+
+// daemon is what the background process says of itself.
+type daemon struct {
+	PID     int    `json:"pid"`
+	Started uint64 `json:"started"` // clock ticks after boot, so that a PID used again is not mistaken for it
+	Binary  string `json:"binary"`  // hash of the program it runs
+}
+
+func (d daemon) alive() bool {
+	if d.PID == 0 {
+		return false
+	}
+	started, err := startTime(d.PID)
+	return err == nil && started == d.Started
+}
+
+// startTime reads field 22 of /proc/PID/stat.
+func startTime(pid int) (uint64, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(data), ") ") // the name before it may hold spaces
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 20 || fields[0] == "Z" {
+		return 0, fmt.Errorf("process %d has ended", pid)
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+// ensureDaemon makes sure that the background process of this very program runs and answers.
+func ensureDaemon(ctx context.Context, w io.Writer, s *state) error {
+	hash, err := executableHash()
+	if err != nil {
+		return err
+	}
+	var d daemon
+	_ = readJSON(s.file("daemon.json"), &d) // absent or damaged: nothing to keep
+	if d.alive() && d.Binary == hash && answers(s) {
+		return nil
+	}
+	if d.alive() {
+		step := progress.Start(w, "restart the sandbox, its program has changed or it does not answer", 10*time.Second)
+		err := stopDaemon(ctx, d)
+		step.Done(err)
+		if err != nil {
+			return err
+		}
+	}
+	for name, port := range map[string]int{"gateway": s.Ports.Gateway, "emulator": s.Ports.Emulator, "edge": s.Ports.Edge} {
+		if err := portFree(name, port); err != nil {
+			return err
+		}
+	}
+	step := progress.Start(w, "start the sandbox", 8*time.Second)
+	err = launch(ctx, s, hash)
+	step.Done(err)
+	return err
+}
+
+func launch(ctx context.Context, s *state, hash string) error {
+	// `go run` removes its program when it ends, so the background process needs a copy.
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	bin := s.file("sandbox-" + hash)
+	if err := copyFile(self, bin); err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(s.file("daemon.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	cmd := exec.Command(bin, "serve")
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	started, err := startTime(cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(s.file("daemon.json"), daemon{PID: cmd.Process.Pid, Started: started, Binary: hash}); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !answers(s) {
+		select {
+		case <-tick.C:
+		case <-ended:
+			return fmt.Errorf("it ended while starting; the end of %s:\n%s", s.file("daemon.log"), tail(s.file("daemon.log"), 15))
+		case <-ctx.Done():
+			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", s.file("daemon.log"), tail(s.file("daemon.log"), 15))
+		}
+	}
+	return nil
+}
+
+// answers tells whether the gateway reaches the emulator and the edge listens.
+func answers(s *state) bool {
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Get(s.gatewayURL() + "/_ministack/health")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(s.edgeURL(), "http://"), time.Second)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// stopDaemon asks the background process to end with all that it runs, and waits until it has.
+func stopDaemon(ctx context.Context, d daemon) error {
+	if err := syscall.Kill(d.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for d.alive() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("process %d did not end within 60 s; 'kill -9 %d' ends it by force", d.PID, d.PID)
+		}
+	}
+	return nil
+}
+
+func stop(ctx context.Context) error {
+	s, err := openState()
+	if err != nil {
+		return err
+	}
+	var d daemon
+	_ = readJSON(s.file("daemon.json"), &d)
+	if !d.alive() {
+		fmt.Println("the sandbox does not run")
+		return nil
+	}
+	step := progress.Start(os.Stdout, "stop the sandbox", 5*time.Second)
+	err = stopDaemon(ctx, d)
+	step.Done(err)
+	if err == nil {
+		fmt.Printf("What was deployed is kept in %s for the next 'up'; remove that folder to start from an empty account.\n", s.dir)
+	}
+	return err
+}
+
+func executableHash() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(self)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12], nil
+}
+
+func copyFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(dst, src); err != nil {
+		dst.Close()
+		return err
+	}
+	if err := dst.Close(); err != nil {
+		return err
+	}
+	return os.Rename(to+".new", to)
+}
+
+// tail returns the last lines of a log.
+func tail(path string, lines int) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	all := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
+	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
+}
+
+func portFree(name string, port int) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return fmt.Errorf("port %d, which the sandbox's %s needs, is in use: stop what uses it ('ss -ltnp | grep %d' names it), or set %s=1000 and %s to a new folder",
+			port, name, port, envOffset, envState)
+	}
+	return l.Close()
+}

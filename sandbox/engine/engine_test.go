@@ -1,0 +1,344 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"plan-charge/sandbox/engine"
+)
+
+// childDir makes the test binary run an engine in that folder instead of tests, so that a test can kill it.
+const childDir = "ENGINE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		e, err := newEngine(dir)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		if err := e.Run(context.Background()); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func newEngine(dir string) (*engine.Engine, error) {
+	return engine.New(engine.Options{Socket: filepath.Join(dir, "s"), Dir: filepath.Join(dir, "e"), Images: func(ref string) engine.Image {
+		if !strings.HasPrefix(ref, "shell:") {
+			return nil
+		}
+		return engine.CommandImage{
+			Dir: dir, Workdir: "/app", Command: []string{"sh", "-c", "echo default $GREETING; exec sleep 60"}, Env: map[string]string{"GREETING": "hello"},
+			Tools: map[string][]string{"greet": {"echo", "it's"}},
+		}
+	}})
+}
+
+// docker is a client of one engine.
+type docker struct {
+	t      *testing.T
+	dir    string
+	client *http.Client
+}
+
+func (d *docker) call(method, path string, in any) (int, []byte) {
+	d.t.Helper()
+	data, err := json.Marshal(in)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	req, err := http.NewRequest(method, "http://engine/v1.43"+path, bytes.NewReader(data))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return resp.StatusCode, body
+}
+
+func (d *docker) must(status int, method, path string, in, out any) {
+	d.t.Helper()
+	got, body := d.call(method, path, in)
+	if got != status {
+		d.t.Fatalf("%s %s: %d %s, want %d", method, path, got, body, status)
+	}
+	if out != nil {
+		if err := json.Unmarshal(body, out); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func connect(t *testing.T, dir string) *docker {
+	return &docker{t: t, dir: dir, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "unix", filepath.Join(dir, "s"))
+	}}}}
+}
+
+// shortDir is a folder whose path leaves room for a socket.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pc-e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func start(t *testing.T) *docker {
+	t.Helper()
+	dir := shortDir(t)
+	e, err := newEngine(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if n := e.Running(); n > 0 {
+			t.Errorf("%d containers run after the engine ended", n)
+		}
+	})
+	d := connect(t, dir)
+	d.await()
+	return d
+}
+
+func (d *docker) await() {
+	d.t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err := d.client.Get("http://engine/_ping"); err == nil {
+			resp.Body.Close()
+			return
+		}
+		if time.Now().After(end) {
+			d.t.Fatal("the engine does not answer")
+		}
+	}
+}
+
+func (d *docker) create(name string, body map[string]any) string {
+	d.t.Helper()
+	body["Image"] = "shell:1"
+	var out struct{ Id string }
+	d.must(201, "POST", "/containers/create?name="+name, body, &out)
+	return out.Id
+}
+
+func (d *docker) wait(id string) int {
+	d.t.Helper()
+	var out struct{ StatusCode int }
+	d.must(200, "POST", "/containers/"+id+"/wait", nil, &out)
+	return out.StatusCode
+}
+
+// frames takes a multiplexed stream apart.
+func frames(t *testing.T, data []byte) string {
+	t.Helper()
+	var text strings.Builder
+	for len(data) > 0 {
+		if len(data) < 8 {
+			t.Fatalf("a frame is cut: %q", data)
+		}
+		n := int(binary.BigEndian.Uint32(data[4:8]))
+		text.Write(data[8 : 8+n])
+		data = data[8+n:]
+	}
+	return text.String()
+}
+
+func (d *docker) logs(id, query string) string {
+	d.t.Helper()
+	status, body := d.call("GET", "/containers/"+id+"/logs?stdout=1&stderr=1"+query, nil)
+	if status != 200 {
+		d.t.Fatalf("logs: %d %s", status, body)
+	}
+	return frames(d.t, body)
+}
+
+func TestCommands(t *testing.T) {
+	d := start(t)
+	for _, tc := range []struct {
+		name    string
+		command []string
+		code    int
+		log     string
+	}{
+		{"exit code", []string{"sh", "-c", "echo out; echo err >&2; exit 7"}, 7, "out\nerr\n"},
+		{"signal", []string{"sh", "-c", "kill -TERM $$"}, 143, ""},
+		{"work folder", []string{"sh", "-c", "cd /app && pwd"}, 0, "DIR\n"},
+		{"work folder as part", []string{"echo", "/app/x", "/apple", "a/app"}, 0, "DIR/x /apple a/app\n"},
+		{"environment", []string{"sh", "-c", `echo "$GREETING $GIVEN"`}, 0, "hello a b=c\n"},
+		{"tool", []string{"greet", "you"}, 0, "it's you\n"},
+		{"tool in a shell", []string{"sh", "-c", "greet 'you two'"}, 0, "it's you two\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := &docker{t, d.dir, d.client}
+			id := d.create(strings.ReplaceAll(tc.name, " ", "-"), map[string]any{"Cmd": tc.command, "Env": []string{"GIVEN=a b=c"}})
+			d.must(204, "POST", "/containers/"+id+"/start", nil, nil)
+			if code := d.wait(id); code != tc.code {
+				t.Errorf("exit code %d, want %d", code, tc.code)
+			}
+			if want, got := strings.ReplaceAll(tc.log, "DIR", d.dir), d.logs(id, "&follow=1"); got != want {
+				t.Errorf("log %q, want %q", got, want)
+			}
+			d.must(204, "DELETE", "/containers/"+id, nil, nil)
+			d.must(404, "GET", "/containers/"+id+"/json", nil, nil)
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	d := start(t)
+	d.must(404, "POST", "/containers/create", map[string]any{"Image": "nowhere:1"}, nil)
+	d.must(404, "POST", "/images/create?fromImage=nowhere&tag=1", nil, nil)
+	d.must(404, "GET", "/images/nowhere:1/json", nil, nil)
+	d.must(200, "GET", "/images/shell:1/json", nil, nil)
+	id := d.create("taken", map[string]any{})
+	d.must(409, "POST", "/containers/create?name=taken", map[string]any{"Image": "shell:1"}, nil)
+	d.must(400, "POST", "/containers/create?name=bind", map[string]any{"Image": "shell:1", "HostConfig": map[string]any{"Binds": []string{"/etc:/etc"}}}, nil)
+	d.must(409, "POST", "/containers/"+id+"/kill", nil, nil)
+	d.must(204, "POST", "/containers/"+id+"/start", nil, nil)
+	d.must(304, "POST", "/containers/taken/start", nil, nil)
+	d.must(409, "DELETE", "/containers/"+id, nil, nil)
+	d.must(204, "DELETE", "/containers/"+id+"?force=true", nil, nil)
+	id = d.create("lost", map[string]any{"Cmd": []string{"no-such-program"}})
+	d.must(400, "POST", "/containers/"+id+"/start", nil, nil)
+}
+
+type inspected struct {
+	State struct {
+		Status   string
+		Running  bool
+		Pid      int
+		ExitCode int
+	}
+	Config          struct{ Env []string }
+	NetworkSettings struct{ IPAddress string }
+}
+
+func TestExec(t *testing.T) {
+	d := start(t)
+	id := d.create("service", map[string]any{"Env": []string{"SECRET=s3cr3t"}})
+	d.must(204, "POST", "/containers/"+id+"/start", nil, nil)
+	var c inspected
+	d.must(200, "GET", "/containers/"+id+"/json", nil, &c)
+	for _, tc := range []struct {
+		command []string
+		code    int
+		output  string
+	}{
+		{[]string{"sh", "-c", "echo length ${#SECRET}; exit 3"}, 3, "length 6\n"},
+		{[]string{"echo", "http://localhost:8000/health", "https://127.0.0.1/x"}, 0, "http://" + c.NetworkSettings.IPAddress + ":8000/health https://" + c.NetworkSettings.IPAddress + "/x\n"},
+	} {
+		var made struct{ Id string }
+		d.must(201, "POST", "/containers/"+id+"/exec", map[string]any{"Cmd": tc.command}, &made)
+		_, body := d.call("POST", "/exec/"+made.Id+"/start", map[string]any{})
+		var state struct{ ExitCode *int }
+		d.must(200, "GET", "/exec/"+made.Id+"/json", nil, &state)
+		if got := frames(t, body); got != tc.output || state.ExitCode == nil || *state.ExitCode != tc.code {
+			t.Errorf("%v: %q, code %v; want %q, %d", tc.command, got, state.ExitCode, tc.output, tc.code)
+		}
+	}
+	// What is kept and told must not hold the secret.
+	_, body := d.call("GET", "/containers/"+id+"/json", nil)
+	kept, err := os.ReadFile(filepath.Join(d.dir, "e", "containers", id, "record.json"))
+	if err != nil || bytes.Contains(kept, []byte("s3cr3t")) || bytes.Contains(body, []byte("s3cr3t")) {
+		t.Errorf("the secret is in the record or the inspection (%v)", err)
+	}
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.State.Pid))
+	if err == nil && bytes.Contains(args, []byte("s3cr3t")) {
+		t.Error("the secret is on the command line")
+	}
+}
+
+func TestAddressesDiffer(t *testing.T) {
+	d := start(t)
+	seen := map[string]bool{}
+	for n := range 5 {
+		id := d.create(fmt.Sprint("c", n), map[string]any{})
+		var c inspected
+		d.must(200, "GET", "/containers/"+id+"/json", nil, &c)
+		ip := net.ParseIP(c.NetworkSettings.IPAddress)
+		if ip == nil || !ip.IsLoopback() || seen[ip.String()] {
+			t.Errorf("address %q is no new loopback address", c.NetworkSettings.IPAddress)
+		}
+		seen[c.NetworkSettings.IPAddress] = true
+	}
+}
+
+// TestCrash kills an engine and expects the next one to find the running container, and to be able to stop it.
+func TestCrash(t *testing.T) {
+	dir := shortDir(t)
+	run := func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childDir+"="+dir)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	first := run()
+	d := connect(t, dir)
+	d.await()
+	id := d.create("survivor", map[string]any{"Env": []string{"SECRET=s3cr3t"}})
+	d.must(204, "POST", "/containers/"+id+"/start", nil, nil)
+	var before inspected
+	d.must(200, "GET", "/containers/"+id+"/json", nil, &before)
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait() // it was killed
+	second := run()
+	defer func() {
+		_ = second.Process.Kill() // the test's own, stopped or not
+		_ = second.Wait()
+	}()
+	d.await()
+	var after inspected
+	d.must(200, "GET", "/containers/survivor/json", nil, &after)
+	if !after.State.Running || after.State.Pid != before.State.Pid || after.NetworkSettings != before.NetworkSettings {
+		t.Errorf("after the crash: %+v, want the same process as before: %+v", after, before)
+	}
+	d.must(204, "POST", "/containers/survivor/stop?t=2", nil, nil)
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", before.State.Pid))
+	if err == nil && !bytes.Contains(stat, []byte(") Z ")) { // nobody may be there to bury it
+		t.Error("the process still runs after the stop")
+	}
+	if code := d.wait("survivor"); code != 137 {
+		t.Errorf("exit code %d, want 137: nobody could see how it ended", code)
+	}
+	if _, err := newEngine(dir); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a second engine on one folder: %v, want a refusal", err)
+	}
+}

@@ -1,0 +1,591 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// clusterARN completes a cluster's name as the emulator would.
+func (s *scheduler) clusterARN(ctx context.Context, name string) (arn string, err error) {
+	if name == "" {
+		name = "default"
+	}
+	var out struct {
+		Clusters []struct{ ClusterArn, Status string }
+	}
+	if err := s.api.ecs(ctx, "DescribeClusters", map[string]any{"clusters": []string{name}}, &out); err != nil {
+		return "", err
+	}
+	if len(out.Clusters) == 0 || out.Clusters[0].Status != "ACTIVE" {
+		return "", nil
+	}
+	return out.Clusters[0].ClusterArn, nil
+}
+
+func clusterName(ref string) string {
+	if ref == "" {
+		return "default"
+	}
+	return afterLast(ref, "/")
+}
+
+// ref splits a service's name or ARN; the cluster is empty where only a name was given.
+func serviceRef(ref string) (cluster, name string) {
+	if _, rest, ok := strings.Cut(ref, ":service/"); ok {
+		if cluster, name, ok := strings.Cut(rest, "/"); ok {
+			return cluster, name
+		}
+		return "", rest
+	}
+	return "", ref
+}
+
+// handle answers the calls that are about services.
+func (s *scheduler) handle(ctx context.Context, c *call) *response {
+	if c.service != "ecs" || c.protocol != jsonProtocol {
+		return nil
+	}
+	switch c.action {
+	case "CreateService":
+		return s.create(ctx, c)
+	case "UpdateService":
+		return s.update(ctx, c)
+	case "DeleteService":
+		return s.delete(c)
+	case "DescribeServices":
+		return s.describe(ctx, c)
+	case "ListServices":
+		return s.list(c)
+	case "TagResource", "UntagResource", "ListTagsForResource":
+		return s.tags(c)
+	case "ListServiceDeployments", "DescribeServiceDeployments", "DescribeServiceRevisions", "ListServicesByNamespace":
+		return c.failure(http.StatusBadRequest, "UnsupportedFeatureException", c.action+" is not emulated by the sandbox")
+	case "DeleteCluster":
+		name := clusterName(text(c, "cluster"))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, svc := range s.services {
+			if svc.Cluster == name && svc.Status != "INACTIVE" {
+				return c.failure(http.StatusBadRequest, "ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+			}
+		}
+	}
+	return nil
+}
+
+// after returns how the emulator's answer has to be changed.
+func (s *scheduler) after(c *call) func(context.Context, *call, *response) {
+	if c.service != "ecs" {
+		return nil
+	}
+	switch c.action {
+	case "DescribeTasks", "StopTask", "RunTask":
+		return s.mendTasks
+	case "ListTasks":
+		return s.mendTaskList
+	case "DescribeClusters":
+		return s.mendClusters
+	case "DeleteCluster":
+		return func(_ context.Context, _ *call, r *response) {
+			if r.status >= 300 {
+				return
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			name := clusterName(text(c, "cluster"))
+			maps.DeleteFunc(s.services, func(_ string, svc *service) bool { return svc.Cluster == name && svc.Status == "INACTIVE" })
+			s.save()
+		}
+	}
+	return nil
+}
+
+func text(c *call, key string) string {
+	value, _ := c.in()[key].(string)
+	return value
+}
+
+func notFoundService(c *call) *response {
+	return c.failure(http.StatusBadRequest, "ServiceNotFoundException", "Service not found.")
+}
+
+// find returns the service that a call names. s.mu is held.
+func (s *scheduler) find(cluster, ref string) *service {
+	inner, name := serviceRef(ref)
+	if inner == "" {
+		inner = clusterName(cluster)
+	}
+	return s.services[inner+"/"+name]
+}
+
+// resolve completes a task definition (family, family:revision or ARN) to its ARN.
+func (s *scheduler) resolve(ctx context.Context, c *call, ref string) (string, *response) {
+	var out struct {
+		TaskDefinition struct{ TaskDefinitionArn, Status string }
+	}
+	if err := s.api.ecs(ctx, "DescribeTaskDefinition", map[string]string{"taskDefinition": ref}, &out); err != nil {
+		return "", c.failure(http.StatusBadRequest, "ClientException", "Unable to describe task definition.")
+	}
+	if out.TaskDefinition.Status == "INACTIVE" {
+		return "", c.failure(http.StatusBadRequest, "ClientException", "TaskDefinition is inactive")
+	}
+	return out.TaskDefinition.TaskDefinitionArn, nil
+}
+
+// settings are the fields of a service that are kept as they were given.
+var settings = []string{
+	"launchType", "capacityProviderStrategy", "platformVersion", "networkConfiguration", "loadBalancers", "serviceRegistries",
+	"healthCheckGracePeriodSeconds", "schedulingStrategy", "deploymentController", "deploymentConfiguration", "enableECSManagedTags",
+	"propagateTags", "enableExecuteCommand", "placementConstraints", "placementStrategy", "availabilityZoneRebalancing",
+	"serviceConnectConfiguration", "volumeConfigurations",
+}
+
+// replacing are the settings whose change needs new tasks.
+var replacing = []string{
+	"launchType", "capacityProviderStrategy", "platformVersion", "networkConfiguration", "loadBalancers", "serviceRegistries", "enableExecuteCommand",
+	"serviceConnectConfiguration", "volumeConfigurations",
+}
+
+func raw(c *call) map[string]json.RawMessage {
+	fields := map[string]json.RawMessage{}
+	_ = json.Unmarshal(c.body, &fields) // the body was decoded before
+	return fields
+}
+
+func (s *scheduler) create(ctx context.Context, c *call) *response {
+	name := text(c, "serviceName")
+	if name == "" {
+		return c.failure(http.StatusBadRequest, "InvalidParameterException", "serviceName is required")
+	}
+	cluster, err := s.clusterARN(ctx, text(c, "cluster"))
+	if err != nil {
+		return c.failure(http.StatusInternalServerError, "ServerException", err.Error())
+	}
+	if cluster == "" {
+		return c.failure(http.StatusBadRequest, "ClusterNotFoundException", "Cluster not found.")
+	}
+	definition, refused := s.resolve(ctx, c, text(c, "taskDefinition"))
+	if refused != nil {
+		return refused
+	}
+	in := raw(c)
+	desired := 0
+	if value, ok := c.in()["desiredCount"].(float64); ok {
+		desired = int(value)
+	}
+	for _, a := range (&service{Settings: in}).attachments() {
+		if a.TargetGroupArn == "" {
+			continue
+		}
+		s.lb.changed()
+		s.lb.refresh(ctx)
+		s.lb.mu.Lock()
+		group := s.lb.config.groups[a.TargetGroupArn]
+		s.lb.mu.Unlock()
+		switch {
+		case group == nil:
+			return c.failure(http.StatusBadRequest, "InvalidParameterException", "Unable to assume the service linked role or the target group does not exist: "+a.TargetGroupArn)
+		case len(group.Balancers) == 0:
+			return c.failure(http.StatusBadRequest, "InvalidParameterException", "The target group with targetGroupArn "+a.TargetGroupArn+" does not have an associated load balancer.")
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := afterLast(cluster, "/") + "/" + name
+	if old := s.services[key]; old != nil && old.Status != "INACTIVE" {
+		message := "Creation of service was not idempotent."
+		if old.Status == "DRAINING" {
+			message = "Unable to Start a service that is still Draining."
+		}
+		return c.failure(http.StatusBadRequest, "InvalidParameterException", message)
+	}
+	svc := &service{
+		ARN: strings.Replace(cluster, ":cluster/", ":service/", 1) + "/" + name, Name: name, Cluster: afterLast(cluster, "/"), ClusterARN: cluster,
+		Status: "ACTIVE", Desired: desired, Settings: map[string]json.RawMessage{}, Created: time.Now(),
+	}
+	_ = json.Unmarshal(in["tags"], &svc.Tags) // absent: none
+	for _, field := range settings {
+		if value, ok := in[field]; ok && string(value) != "null" {
+			svc.Settings[field] = value
+		}
+	}
+	svc.deploy(definition)
+	s.services[key] = svc
+	s.save()
+	s.nudge()
+	return c.ok(map[string]any{"service": svc.answer(false)})
+}
+
+func (s *scheduler) update(ctx context.Context, c *call) *response {
+	definition := ""
+	if ref := text(c, "taskDefinition"); ref != "" {
+		var refused *response
+		if definition, refused = s.resolve(ctx, c, ref); refused != nil {
+			return refused
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	svc := s.find(text(c, "cluster"), text(c, "service"))
+	if svc == nil {
+		return notFoundService(c)
+	}
+	if svc.Status != "ACTIVE" {
+		return c.failure(http.StatusBadRequest, "ServiceNotActiveException", "Service was not ACTIVE.")
+	}
+	if value, ok := c.in()["desiredCount"].(float64); ok {
+		svc.Desired = int(value)
+	}
+	in := raw(c)
+	deploy, _ := c.in()["forceNewDeployment"].(bool)
+	for _, field := range settings {
+		value, ok := in[field]
+		if !ok || string(value) == "null" {
+			continue
+		}
+		if slices.Contains(replacing, field) && !sameJSON(svc.Settings[field], value) {
+			deploy = true
+		}
+		svc.Settings[field] = value
+		if field == "capacityProviderStrategy" && string(value) != "[]" {
+			delete(svc.Settings, "launchType")
+		}
+	}
+	primary := svc.primary()
+	if definition == "" {
+		definition = primary.TaskDefinition
+	}
+	if deploy || definition != primary.TaskDefinition {
+		svc.deploy(definition)
+	}
+	primary = svc.primary()
+	primary.Desired = svc.Desired
+	s.save()
+	s.nudge()
+	return c.ok(map[string]any{"service": svc.answer(false)})
+}
+
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return false
+	}
+	left, err := json.Marshal(x)
+	if err != nil {
+		return false
+	}
+	right, err := json.Marshal(y)
+	return err == nil && string(left) == string(right)
+}
+
+func (s *scheduler) delete(c *call) *response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	svc := s.find(text(c, "cluster"), text(c, "service"))
+	if svc == nil || svc.Status == "INACTIVE" {
+		return notFoundService(c)
+	}
+	force, _ := c.in()["force"].(bool)
+	if svc.Desired > 0 && !force {
+		return c.failure(http.StatusBadRequest, "InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
+	}
+	svc.Status, svc.Desired = "DRAINING", 0
+	s.save()
+	s.nudge()
+	return c.ok(map[string]any{"service": svc.answer(false)})
+}
+
+func (s *scheduler) describe(ctx context.Context, c *call) *response {
+	cluster, err := s.clusterARN(ctx, text(c, "cluster"))
+	if err != nil {
+		return c.failure(http.StatusInternalServerError, "ServerException", err.Error())
+	}
+	if cluster == "" {
+		return c.failure(http.StatusBadRequest, "ClusterNotFoundException", "Cluster not found.")
+	}
+	include, _ := c.in()["include"].([]any)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, failures := []any{}, []any{}
+	refs, _ := c.in()["services"].([]any)
+	for _, r := range refs {
+		ref, _ := r.(string)
+		svc := s.find(text(c, "cluster"), ref)
+		if svc == nil || svc.ClusterARN != cluster {
+			arn := ref
+			if !strings.HasPrefix(ref, "arn:") {
+				arn = strings.Replace(cluster, ":cluster/", ":service/", 1) + "/" + ref
+			}
+			failures = append(failures, map[string]string{"arn": arn, "reason": "MISSING"})
+			continue
+		}
+		found = append(found, svc.answer(slices.Contains(include, any("TAGS"))))
+	}
+	return c.ok(map[string]any{"services": found, "failures": failures})
+}
+
+// bound brings a service's desired count into the bounds of its scalable target.
+func (s *scheduler) bound(resource string, low, high int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	svc := s.services[strings.TrimPrefix(resource, "service/")]
+	if svc == nil || svc.Status != "ACTIVE" {
+		return
+	}
+	if within := min(max(svc.Desired, low), high); within != svc.Desired {
+		svc.event("desired count set to %d by its scalable target.", within)
+		svc.Desired = within
+		s.save()
+		s.nudge()
+	}
+}
+
+func (s *scheduler) list(c *call) *response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	arns := []string{}
+	for _, svc := range s.services {
+		if svc.Cluster == clusterName(text(c, "cluster")) && svc.Status == "ACTIVE" {
+			arns = append(arns, svc.ARN)
+		}
+	}
+	slices.Sort(arns)
+	return c.ok(map[string]any{"serviceArns": arns})
+}
+
+// tags answers for services; other resources are the emulator's.
+func (s *scheduler) tags(c *call) *response {
+	arn := text(c, "resourceArn")
+	if !strings.Contains(arn, ":service/") {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	svc := s.find("", arn)
+	if svc == nil {
+		return c.failure(http.StatusBadRequest, "InvalidParameterException", "The specified service is inactive.")
+	}
+	var in struct {
+		Tags    []tag
+		TagKeys []string
+	}
+	if err := json.Unmarshal(c.body, &in); err != nil {
+		return c.failure(http.StatusBadRequest, "InvalidParameterException", err.Error())
+	}
+	switch c.action {
+	case "ListTagsForResource":
+		return c.ok(map[string]any{"tags": svc.tagList()})
+	case "TagResource":
+		for _, t := range in.Tags {
+			svc.Tags = append(slices.DeleteFunc(svc.Tags, func(have tag) bool { return have.Key == t.Key }), t)
+		}
+	case "UntagResource":
+		svc.Tags = slices.DeleteFunc(svc.Tags, func(have tag) bool { return slices.Contains(in.TagKeys, have.Key) })
+	}
+	s.save()
+	return c.ok(map[string]any{})
+}
+
+func (s *service) tagList() []tag {
+	if s.Tags == nil {
+		return []tag{}
+	}
+	return s.Tags
+}
+
+func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+func (d *deployment) counts() (running, pending int) {
+	for _, t := range d.Tasks {
+		switch {
+		case t.Status == "RUNNING" && !t.Stopping:
+			running++
+		case !t.Stopping:
+			pending++
+		}
+	}
+	return running, pending
+}
+
+// answer is the service as DescribeServices tells it.
+func (s *service) answer(tags bool) map[string]any {
+	a := map[string]any{
+		"serviceArn": s.ARN, "serviceName": s.Name, "clusterArn": s.ClusterARN, "status": s.Status, "desiredCount": s.Desired,
+		"createdAt": epoch(s.Created), "createdBy": strings.Join(append(strings.Split(s.ARN, ":")[:2], "iam", "", strings.Split(s.ARN, ":")[4], "root"), ":"),
+		"roleArn":       strings.Join(append(strings.Split(s.ARN, ":")[:2], "iam", "", strings.Split(s.ARN, ":")[4], "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"), ":"),
+		"loadBalancers": []any{}, "serviceRegistries": []any{}, "placementConstraints": []any{}, "placementStrategy": []any{},
+		"schedulingStrategy": "REPLICA", "deploymentController": map[string]string{"type": "ECS"}, "enableECSManagedTags": false,
+		"propagateTags": "NONE", "enableExecuteCommand": false, "healthCheckGracePeriodSeconds": 0, "availabilityZoneRebalancing": "DISABLED",
+		"platformFamily": "Linux", "platformVersion": "LATEST",
+	}
+	for field, value := range s.Settings {
+		a[field] = value
+	}
+	if _, strategy := s.Settings["capacityProviderStrategy"]; !strategy && a["launchType"] == nil {
+		a["launchType"] = "EC2"
+	}
+	var config map[string]any
+	_ = json.Unmarshal(s.Settings["deploymentConfiguration"], &config) // absent: the defaults
+	if config == nil {
+		config = map[string]any{}
+	}
+	for field, value := range map[string]any{
+		"maximumPercent": 200, "minimumHealthyPercent": 100, "deploymentCircuitBreaker": map[string]bool{"enable": false, "rollback": false}, "strategy": "ROLLING",
+	} {
+		if config[field] == nil {
+			config[field] = value
+		}
+	}
+	a["deploymentConfiguration"] = config
+	running, pending := 0, 0
+	deployments := []any{}
+	for _, d := range s.Deployments {
+		r, p := d.counts()
+		running, pending = running+r, pending+p
+		one := map[string]any{
+			"id": d.ID, "status": d.Status, "taskDefinition": d.TaskDefinition, "desiredCount": d.Desired, "runningCount": r, "pendingCount": p,
+			"failedTasks": d.Failed, "createdAt": epoch(d.Created), "updatedAt": epoch(d.Updated), "rolloutState": d.State, "rolloutStateReason": d.Reason,
+			"platformFamily": "Linux", "platformVersion": "1.4.0",
+		}
+		for _, field := range []string{"launchType", "capacityProviderStrategy", "networkConfiguration"} {
+			if value, ok := s.Settings[field]; ok {
+				one[field] = value
+			}
+		}
+		deployments = append(deployments, one)
+	}
+	a["deployments"], a["runningCount"], a["pendingCount"] = deployments, running, pending
+	if p := s.primary(); p != nil {
+		a["taskDefinition"] = p.TaskDefinition
+	}
+	events := []any{}
+	for _, e := range s.Events {
+		events = append(events, map[string]any{"id": e.ID, "createdAt": epoch(e.Created), "message": e.Message})
+	}
+	a["events"] = events
+	if tags {
+		a["tags"] = s.tagList()
+	}
+	return a
+}
+
+// mendTasks adds what only the scheduler knows of tasks: health, and why it stopped them. It also names a missing image as
+// AWS does.
+func (s *scheduler) mendTasks(_ context.Context, c *call, r *response) {
+	var out map[string]any
+	if r.status >= 300 || json.Unmarshal(r.body, &out) != nil {
+		return
+	}
+	list, _ := out["tasks"].([]any)
+	if one, ok := out["task"].(map[string]any); ok {
+		list = append(list, one)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, item := range list {
+		t, ok := item.(map[string]any)
+		if !ok {
+			continue
+		}
+		arn, _ := t["taskArn"].(string)
+		o := s.outcomes[arn]
+		if o.Health != "" {
+			t["healthStatus"] = o.Health
+			containers, _ := t["containers"].([]any)
+			for _, item := range containers {
+				if container, ok := item.(map[string]any); ok {
+					container["healthStatus"] = o.Health
+				}
+			}
+		}
+		if t["lastStatus"] != "STOPPED" {
+			for _, key := range []string{"stopCode", "stoppedReason"} {
+				if t[key] == "" {
+					delete(t, key)
+				}
+			}
+			continue
+		}
+		t["desiredStatus"] = "STOPPED" // an emulator that was started again forgets this
+		if t["stoppedReason"] == "" {
+			t["stoppedReason"] = "The sandbox was restarted"
+		}
+		if o.StopCode != "" && t["stopCode"] == "UserInitiated" {
+			t["stopCode"], t["stoppedReason"] = o.StopCode, o.Reason
+		}
+		reason, _ := t["stoppedReason"].(string)
+		if t["stopCode"] == "TaskFailedToStart" && (strings.Contains(reason, "manifest unknown") || strings.Contains(reason, "No such image")) {
+			image := ""
+			containers, _ := t["containers"].([]any)
+			for _, item := range containers {
+				if container, ok := item.(map[string]any); ok && image == "" {
+					image, _ = container["image"].(string)
+				}
+			}
+			t["stoppedReason"] = fmt.Sprintf("CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", image, image)
+		}
+	}
+	if body, err := json.Marshal(out); err == nil {
+		r.body = body
+	}
+}
+
+// mendTaskList leaves out tasks that ended with an earlier emulator and still count as running with this one.
+func (s *scheduler) mendTaskList(ctx context.Context, c *call, r *response) {
+	var out map[string]any
+	if r.status >= 300 || json.Unmarshal(r.body, &out) != nil || text(c, "desiredStatus") == "STOPPED" {
+		return
+	}
+	list, _ := out["taskArns"].([]any)
+	var arns []string
+	for _, item := range list {
+		if arn, ok := item.(string); ok {
+			arns = append(arns, arn)
+		}
+	}
+	views, err := s.views(ctx, clusterName(text(c, "cluster")), arns)
+	if err != nil {
+		return
+	}
+	kept := slices.DeleteFunc(arns, func(arn string) bool { return views[arn] != nil && views[arn].LastStatus == "STOPPED" })
+	if len(kept) == len(list) {
+		return
+	}
+	out["taskArns"] = append([]string{}, kept...)
+	if body, err := json.Marshal(out); err == nil {
+		r.body = body
+	}
+}
+
+// mendClusters adds the number of services.
+func (s *scheduler) mendClusters(_ context.Context, c *call, r *response) {
+	var out map[string]any
+	if r.status >= 300 || json.Unmarshal(r.body, &out) != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list, _ := out["clusters"].([]any)
+	for _, item := range list {
+		cluster, ok := item.(map[string]any)
+		if !ok {
+			continue
+		}
+		n := 0
+		for _, svc := range s.services {
+			if svc.ClusterARN == cluster["clusterArn"] && svc.Status == "ACTIVE" {
+				n++
+			}
+		}
+		cluster["activeServicesCount"] = n
+	}
+	if body, err := json.Marshal(out); err == nil {
+		r.body = body
+	}
+}

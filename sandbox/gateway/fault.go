@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What a fault does to a call.
+const (
+	FaultReset    = "reset"    // the connection is cut, and the call not made
+	FaultLose     = "lose"     // the call is made, and the connection cut before its answer
+	FaultError    = "500"      // an internal error instead of the call
+	FaultThrottle = "throttle" // refused as too many calls
+	FaultDelay    = "delay"    // the call waits first
+)
+
+// Fault is what happens to the next calls of an action.
+type Fault struct {
+	Service string `json:"service"` // signing name; empty: any
+	Action  string `json:"action"`  // such as DescribeServices; empty: any
+	Times   int    `json:"times"`   // how many calls; 0 means 1
+	Kind    string `json:"kind"`
+	Delay   int    `json:"delay"` // milliseconds, of FaultDelay
+}
+
+type faults struct {
+	mu   sync.Mutex
+	list []*Fault
+}
+
+// Inject adds a fault.
+func (g *Gateway) Inject(f Fault) error {
+	kinds := []string{FaultReset, FaultLose, FaultError, FaultThrottle, FaultDelay}
+	if !slices.Contains(kinds, f.Kind) {
+		return fmt.Errorf("fault kind %q: allowed are %s", f.Kind, strings.Join(kinds, ", "))
+	}
+	f.Times = max(1, f.Times)
+	g.faults.mu.Lock()
+	defer g.faults.mu.Unlock()
+	g.faults.list = append(g.faults.list, &f)
+	return nil
+}
+
+func (f *faults) take(c *call) *Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, fault := range f.list {
+		if fault.Service != "" && fault.Service != c.service || fault.Action != "" && fault.Action != c.action {
+			continue
+		}
+		if fault.Times--; fault.Times <= 0 {
+			f.list = slices.Delete(f.list, i, i+1)
+		}
+		return fault
+	}
+	return nil
+}
+
+// before does what the fault does ahead of the call; done tells that there is no call.
+func (f *Fault) before(w http.ResponseWriter, r *http.Request, c *call) (status int, done bool) {
+	switch f.Kind {
+	case FaultReset:
+		cut(w)
+		return 0, true
+	case FaultError:
+		answer := c.failure(http.StatusInternalServerError, "InternalFailure", "injected by the sandbox")
+		answer.write(w)
+		return answer.status, true
+	case FaultThrottle:
+		code := "Throttling"
+		if c.protocol == jsonProtocol {
+			code = "ThrottlingException"
+		}
+		answer := c.failure(http.StatusBadRequest, code, "Rate exceeded (injected by the sandbox)")
+		answer.write(w)
+		return answer.status, true
+	case FaultDelay:
+		select {
+		case <-time.After(time.Duration(f.Delay) * time.Millisecond):
+		case <-r.Context().Done():
+		}
+	}
+	return 0, false
+}
+
+// cut closes the client's connection so that it sees a reset.
+func cut(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // the close below is then a reset
+	}
+	conn.Close()
+}
+
+// admin answers the sandbox's own questions: POST, GET and DELETE /_sandbox/faults, GET /_sandbox/calls.
+func (g *Gateway) admin(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	switch r.Method + " " + r.URL.Path {
+	case "POST /_sandbox/faults":
+		var f Fault
+		d := json.NewDecoder(r.Body)
+		d.DisallowUnknownFields()
+		err := d.Decode(&f)
+		if err == nil {
+			err = g.Inject(f)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	case "GET /_sandbox/faults":
+		g.faults.mu.Lock()
+		defer g.faults.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(g.faults.list) // a client that has gone needs no answer
+	case "DELETE /_sandbox/faults":
+		g.faults.mu.Lock()
+		defer g.faults.mu.Unlock()
+		g.faults.list = nil
+		w.WriteHeader(http.StatusNoContent)
+	case "GET /_sandbox/calls":
+		_ = json.NewEncoder(w).Encode(g.Calls())
+	default:
+		http.Error(w, "offered are POST, GET and DELETE /_sandbox/faults, and GET /_sandbox/calls", http.StatusNotFound)
+	}
+}

@@ -1,0 +1,311 @@
+// Package gateway stands between everything that speaks AWS and the emulator. It passes calls through, and is the only
+// place where the sandbox touches them: it hides dropped connections, records what was called, injects faults on request,
+// and adds what the emulator lacks: services that roll out with health checks, circuit breaker and alarms, and load
+// balancers that check, drain and count.
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options say how a Gateway runs.
+type Options struct {
+	// Listen is the address to listen on, such as 127.0.0.1:4566. Port 0 picks a free one, which Addr tells.
+	Listen string
+	// Upstream is the emulator's URL.
+	Upstream string
+	// Dir keeps the services' state and the log of calls.
+	Dir string
+	// DockerSocket is the unix socket on which the container engine answers. Health checks run through it.
+	DockerSocket string
+	// Region is where services and load balancers are looked for.
+	Region string
+	// Bake is how long a deployment with alarms is watched after its last task is healthy; 0 means 15 s.
+	Bake time.Duration
+	// Log receives what the gateway does; nil drops it.
+	Log *slog.Logger
+}
+
+// Gateway is the reverse proxy in front of the emulator.
+type Gateway struct {
+	opt      Options
+	upstream *url.URL
+	forward  *http.Transport
+	listener net.Listener
+
+	calls  *recorder
+	faults *faults
+	ecs    *scheduler
+	lb     *balancer
+	mends  *mends
+	scale  *autoscaling
+}
+
+const (
+	// maxBody bounds a request that is kept in memory.
+	maxBody = 64 << 20
+	// awayTimeout is how long a call waits for an emulator that is being started again.
+	awayTimeout = 30 * time.Second
+)
+
+// New prepares a gateway and binds its address, so that a port in use is found here.
+func New(o Options) (*Gateway, error) {
+	if o.Listen == "" || o.Upstream == "" || o.Dir == "" || o.Region == "" {
+		return nil, errors.New("gateway: Listen, Upstream, Dir and Region are all needed")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Bake == 0 {
+		o.Bake = 15 * time.Second
+	}
+	upstream, err := url.Parse(o.Upstream)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: the emulator's URL: %w", err)
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g := &Gateway{
+		opt: o, upstream: upstream,
+		// A new connection for each call: the emulator drops kept ones without notice, and a call that changes something
+		// cannot be sent again.
+		forward: &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxConnsPerHost: 64, ResponseHeaderTimeout: 10 * time.Minute},
+		faults:  &faults{},
+	}
+	if g.calls, err = newRecorder(filepath.Join(o.Dir, "calls.jsonl")); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	api := &awsAPI{upstream: o.Upstream, region: o.Region, client: &http.Client{Transport: g.forward}}
+	g.lb = newBalancer(api, o.Log)
+	engine := newDocker(o.DockerSocket)
+	if g.mends, err = newMends(filepath.Join(o.Dir, "exports.json"), api, engine, o.Log); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.ecs, err = newScheduler(filepath.Join(o.Dir, "services.json"), api, g.lb, engine, o.Bake, o.Log); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.scale, err = newAutoscaling(filepath.Join(o.Dir, "autoscaling.json"), g.ecs); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return nil, fmt.Errorf("gateway: %s is in use: stop what uses it or choose another port: %w", o.Listen, err)
+	}
+	return g, nil
+}
+
+// Addr is where the gateway listens.
+func (g *Gateway) Addr() string { return g.listener.Addr().String() }
+
+// URL is what AWS_ENDPOINT_URL has to be.
+func (g *Gateway) URL() string { return "http://" + g.Addr() }
+
+// Run serves until ctx ends.
+func (g *Gateway) Run(ctx context.Context) error {
+	background, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { g.ecs.run(background) })
+	wg.Go(func() { g.lb.run(background) })
+	srv := &http.Server{Handler: g, ReadHeaderTimeout: 20 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(g.listener) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		short, stop := context.WithTimeout(context.Background(), 2*time.Second)
+		defer stop()
+		_ = srv.Shutdown(short) // what is still open is closed below
+	}
+	err = errors.Join(err, srv.Close())
+	cancel()
+	wg.Wait()
+	return errors.Join(err, g.calls.close())
+}
+
+// ServeHTTP answers one request: of a load balancer's client, of an administrator, or of an AWS client.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if target := r.Header.Get(BalancerHeader); target != "" {
+		r.Header.Del(BalancerHeader)
+		g.lb.serve(w, r, target)
+		return
+	}
+	if isBalancerHost(r.Host) {
+		g.lb.serve(w, r, r.Host)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, "/_sandbox/") {
+		g.admin(w, r)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return // the client has gone
+	}
+	if len(body) > maxBody {
+		http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	c := identify(r, body)
+	started := time.Now()
+	status := g.serveCall(w, r, c)
+	if !strings.HasPrefix(r.URL.Path, "/_ministack/") {
+		g.calls.add(Call{
+			Time: started.UTC(), Service: c.service, Action: c.action, Resource: c.resource, Status: status,
+			Milliseconds: time.Since(started).Milliseconds(),
+		})
+	}
+}
+
+// serveCall answers an AWS call and returns the status, 0 for a connection that was cut.
+func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) int {
+	fault := g.faults.take(c)
+	if fault != nil {
+		if status, done := fault.before(w, r, c); done {
+			return status
+		}
+	}
+	answer := g.own(r.Context(), c)
+	if answer == nil {
+		resp, err := g.send(r, c)
+		if err != nil {
+			if r.Context().Err() != nil {
+				return 0
+			}
+			g.opt.Log.Warn("the emulator did not answer", "service", c.service, "action", c.action, "error", err)
+			answer = c.failure(http.StatusServiceUnavailable, "ServiceUnavailable", "the AWS emulator did not answer: "+err.Error())
+		} else if after := g.after(c); after != nil || fault != nil {
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil {
+				answer = c.failure(http.StatusServiceUnavailable, "ServiceUnavailable", "the AWS emulator broke off its answer")
+			} else {
+				answer = &response{status: resp.StatusCode, header: resp.Header, body: body}
+				if after != nil {
+					after(r.Context(), c, answer)
+				}
+			}
+		} else {
+			defer resp.Body.Close()
+			return stream(w, resp)
+		}
+	}
+	if fault != nil && fault.Kind == FaultLose {
+		cut(w)
+		return 0
+	}
+	answer.write(w)
+	return answer.status
+}
+
+// own answers calls that the emulator does not get to see; nil means that it does.
+func (g *Gateway) own(ctx context.Context, c *call) *response {
+	if answer := g.ecs.handle(ctx, c); answer != nil {
+		return answer
+	}
+	if answer := g.lb.handle(ctx, c); answer != nil {
+		return answer
+	}
+	if answer := g.scale.handle(ctx, c); answer != nil {
+		return answer
+	}
+	return g.mends.before(ctx, c)
+}
+
+// after returns what has to be changed in the emulator's answer, if anything.
+func (g *Gateway) after(c *call) func(context.Context, *call, *response) {
+	if f := g.ecs.after(c); f != nil {
+		return f
+	}
+	if f := g.lb.after(c); f != nil {
+		return f
+	}
+	return g.mends.after(c)
+}
+
+// send passes a call on. It is repeated when the emulator was not reached, and when nothing can come of repeating it.
+func (g *Gateway) send(r *http.Request, c *call) (*http.Response, error) {
+	deadline := time.Now().Add(awayTimeout)
+	for {
+		out := r.Clone(r.Context())
+		out.URL.Scheme, out.URL.Host = g.upstream.Scheme, g.upstream.Host
+		out.RequestURI = ""
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
+		out.TransferEncoding = nil
+		out.Header.Del("Connection")
+		out.Header.Del("Expect")
+		resp, err := g.forward.RoundTrip(out)
+		if err == nil {
+			return resp, nil
+		}
+		var op *net.OpError
+		unreached := errors.As(err, &op) && op.Op == "dial"
+		if !unreached && !c.reads() || time.Now().After(deadline) || r.Context().Err() != nil {
+			return nil, err
+		}
+		select {
+		case <-r.Context().Done():
+			return nil, err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func stream(w http.ResponseWriter, resp *http.Response) int {
+	for name, values := range resp.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(resp.StatusCode)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return resp.StatusCode
+			}
+			if resp.ContentLength < 0 {
+				if f, ok := w.(http.Flusher); ok {
+					f.Flush()
+				}
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				panic(http.ErrAbortHandler) // cut the client's connection as the emulator's was
+			}
+			return resp.StatusCode
+		}
+	}
+}
+
+// response is an answer that is held in memory.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a *response) write(w http.ResponseWriter) {
+	for name, values := range a.header {
+		if name != "Content-Length" && name != "Transfer-Encoding" {
+			w.Header()[name] = values
+		}
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body) // a client that has gone needs no answer
+}

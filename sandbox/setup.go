@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"plan-charge/sandbox/backend"
+	"plan-charge/sandbox/emulator"
+	"plan-charge/sandbox/postgres"
+	"plan-charge/sandbox/progress"
+	"plan-charge/sandbox/toolchain"
+)
+
+// sandbox is a sandbox whose parts are there; whether it runs is another matter.
+type sandbox struct {
+	state *state
+	tools *toolchain.Tools
+}
+
+// setup fetches and builds what the sandbox needs. With a full cache it takes no time.
+func setup(ctx context.Context, w io.Writer) (*sandbox, error) {
+	if err := ensureSystem(ctx, w); err != nil {
+		return nil, err
+	}
+	s, err := openState()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := emulator.Ensure(ctx, w); err != nil {
+		return nil, err
+	}
+	if _, _, err := backend.Ensure(ctx, w); err != nil {
+		return nil, err
+	}
+	tools, err := toolchain.Ensure(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return &sandbox{state: s, tools: tools}, nil
+}
+
+// start is setup, with the background process running.
+func start(ctx context.Context, w io.Writer) (*sandbox, error) {
+	box, err := setup(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return box, ensureDaemon(ctx, w, box.state)
+}
+
+// command prepares a command in the sandbox's environment, on this process's terminal.
+func (b *sandbox) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	for _, v := range b.state.variables(b.tools.BinDir) {
+		os.Setenv(v[0], v[1]) // here too, so that name is looked up on the new PATH
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	// An interrupt reaches the child by the terminal; it gets time to end in its own way.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Minute
+	return cmd
+}
+
+// ensureSystem checks for what comes from the operating system, and installs it on Debian where this runs as root.
+func ensureSystem(ctx context.Context, w io.Writer) error {
+	var missing, packages []string
+	if _, err := postgres.Find(); err != nil {
+		missing, packages = append(missing, "PostgreSQL 15 or newer ("+err.Error()+")"), append(packages, "postgresql")
+	}
+	if err := exec.CommandContext(ctx, "python3", "-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 10)").Run(); err != nil {
+		missing, packages = append(missing, "Python 3.10 or newer with its venv module"), append(packages, "python3", "python3-venv")
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	what := strings.Join(missing, " and ")
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		return fmt.Errorf("missing: %s. On Debian or Ubuntu: sudo apt-get install %s. Elsewhere install them with the system's package manager", what, strings.Join(packages, " "))
+	}
+	step := progress.Start(w, "install "+strings.Join(packages, ", "), time.Minute)
+	err := apt(ctx, packages)
+	step.Done(err)
+	if err != nil {
+		return fmt.Errorf("missing: %s, and installing failed: %w", what, err)
+	}
+	return nil
+}
+
+func apt(ctx context.Context, packages []string) error {
+	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
+		}
+	}
+	return nil
+}
+
+// projectDir finds the program from the current folder upwards.
+func projectDir() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "Pulumi.sandbox.yaml")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("run this inside the project's folder: no Pulumi.sandbox.yaml here or above")
+		}
+	}
+}
