@@ -265,13 +265,13 @@ func TestTimeoutStopsTheTask(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = hang
 	s := testSettings()
-	s.Timeout = 500 * time.Millisecond
+	s.Timeout = 3 * time.Second
 	var out safeBuffer
 	_, err := run(context.Background(), s, c.clients(), &out, fast())
 	if err == nil {
 		t.Fatal("a task that hangs succeeded")
 	}
-	contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "500ms", "it was stopped", "waiting for a lock")
+	contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "3s", "it was stopped", "waiting for a lock")
 	if len(c.stops) != 1 {
 		t.Errorf("%d StopTask calls, want 1", len(c.stops))
 	}
@@ -311,7 +311,7 @@ func TestStopThatFailsIsSaid(t *testing.T) {
 		return nil
 	}
 	s := testSettings()
-	s.Timeout = 300 * time.Millisecond
+	s.Timeout = 3 * time.Second
 	_, err := run(context.Background(), s, c.clients(), &safeBuffer{}, fast())
 	contains(t, "error", fmt.Sprint(err), "could not be stopped", "may still be running")
 }
@@ -404,7 +404,9 @@ func TestWaitsForATaskThatWasLeftBehind(t *testing.T) {
 	c.add("migration", "migrate-dead", func(f *fakeTask) {
 		f.status("RUNNING")
 		f.print("left behind")
-		time.Sleep(100 * time.Millisecond)
+		for c.count("DescribeTasks") < 5 { // until it has been found and looked at
+			time.Sleep(time.Millisecond)
+		}
 		if c.count("RunTask") != 0 {
 			t.Error("a second task was started beside the first")
 		}
@@ -434,7 +436,7 @@ func TestOneDeployerAtATime(t *testing.T) {
 	c := newCloud(t, url)
 	c.script = good(t)
 	s := testSettings()
-	s.Timeout = 300 * time.Millisecond
+	s.Timeout = 3 * time.Second
 	_, err := run(ctx, s, c.clients(), &safeBuffer{}, fast())
 	contains(t, "error", fmt.Sprint(err), "another deployment holds the migration lock", "owner from 127.0.0.1", "MIGRATE_TIMEOUT")
 	if c.count("RunTask") != 0 {

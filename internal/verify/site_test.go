@@ -82,7 +82,7 @@ func fast() pace {
 }
 
 func (c *cdn) settings() Settings {
-	return Settings{SiteURL: site, ConnectTo: c.URL, Checks: probe.Standard("/health", "/api/login", "1.0.0"), Timeout: 300 * time.Millisecond}
+	return Settings{SiteURL: site, ConnectTo: c.URL, Checks: probe.Standard("/health", "/api/login", "1.0.0"), Timeout: time.Second}
 }
 
 func TestSiteThatServes(t *testing.T) {

@@ -47,6 +47,9 @@ type container struct {
 	running bool
 	begun   bool
 	exited  chan struct{}
+
+	disk    sync.Mutex // held while the folder is written or removed
+	removed bool
 }
 
 // status is a moment of a container's life.
@@ -194,18 +197,25 @@ func (c *container) remove() error {
 	delete(c.engine.containers, c.record.ID)
 	c.engine.mu.Unlock()
 	c.engine.notify()
+	c.disk.Lock()
+	defer c.disk.Unlock()
+	c.removed = true
 	return os.RemoveAll(c.dir())
 }
 
 func (c *container) save() {
+	c.disk.Lock()
+	defer c.disk.Unlock()
+	if c.removed {
+		return
+	}
 	c.mu.Lock()
 	data, err := json.Marshal(c.record)
 	c.mu.Unlock()
 	if err == nil {
 		err = writeFile(filepath.Join(c.dir(), "record.json"), data)
 	}
-	// A container that was removed meanwhile has no folder any more.
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil {
 		c.engine.opt.Log.Error("keep a container's record", "name", c.record.Name, "error", err)
 	}
 }

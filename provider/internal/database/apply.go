@@ -84,7 +84,7 @@ func Remove(ctx context.Context, tx pgx.Tx, spec Spec, gone []Row, removal Remov
 
 // lock makes two runs on the same table take turns. Where no index keeps keys unique, other writers wait as well.
 func (t *Table) lock(ctx context.Context, tx pgx.Tx, spec Spec) error {
-	if _, err := tx.Exec(ctx, "SELECT $1::int, $2::int", lockClass, int32(t.OID)); err != nil {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", lockClass, int32(t.OID)); err != nil {
 		return fmt.Errorf("wait for another run on %s: %w", t, err)
 	}
 	if t.IsUnique(spec.Keys) {
