@@ -75,6 +75,8 @@ func (m *mends) after(c *call) func(context.Context, *call, *response) {
 		if c.protocol == queryProtocol {
 			return m.describeAlarms
 		}
+	case "cloudfront.CreateResponseHeadersPolicy", "cloudfront.GetResponseHeadersPolicy", "cloudfront.GetResponseHeadersPolicyConfig":
+		return dropEmptyHeaders
 	case "rds.CreateDBInstance", "rds.ModifyDBInstance", "rds.DescribeDBInstances", "rds.DeleteDBInstance", "rds.RebootDBInstance":
 		return m.instances
 	}
@@ -119,6 +121,13 @@ func (m *mends) prefixList(c *call) *response {
 		`<prefixListId>%s</prefixListId><addressFamily>IPv4</addressFamily><state>create-complete</state>`+
 		`<prefixListArn>arn:aws:ec2:%s:aws:prefix-list/%s</prefixListArn><prefixListName>%s</prefixListName>`+
 		`<ownerId>AWS</ownerId></item></prefixListSet></DescribeManagedPrefixListsResponse>`, ns, edgeListID, m.api.region, edgeListID, edgeListName)}
+}
+
+var emptyHeaders = regexp.MustCompile(`<(CustomHeadersConfig|RemoveHeadersConfig)><Quantity>0</Quantity>(<Items ?/>)?</(CustomHeadersConfig|RemoveHeadersConfig)>`)
+
+// dropEmptyHeaders leaves out lists that nobody set. The provider would take an empty one for a change by hand.
+func dropEmptyHeaders(_ context.Context, _ *call, r *response) {
+	r.body = emptyHeaders.ReplaceAll(r.body, nil)
 }
 
 var oneInstance = regexp.MustCompile(`(?s)<DBInstance>.*?</DBInstance>`)
