@@ -56,6 +56,7 @@ func TestOrder(t *testing.T) {
 	p := declare(t, "prod")
 	for _, pair := range [][2]string{
 		{"roles-app", "database-instance"},
+		{"roles-app", "database-from-tasks"},
 		{"roles-default-table", "roles-app"},
 		{"migration-run", "roles-default-table"},
 		{"migration-run", "roles-default-sequence"},

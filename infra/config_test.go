@@ -168,6 +168,15 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 }
 
+// Even a rule that hands over the secret itself does not get it printed.
+func TestSecretsAreNeverShown(t *testing.T) {
+	c := newChecker("plan-charge")
+	c.reject("ownerPassword", "hush")
+	if text := c.mistakes[0].Error(); strings.Contains(text, "hush") {
+		t.Error(text)
+	}
+}
+
 func TestEveryMistakeAtOnce(t *testing.T) {
 	_, err := load(from("prod", map[string]string{
 		"image":         "backend",

@@ -315,11 +315,28 @@ func previewWithoutDatabase(t *testing.T, b *box) {
 		t.Fatalf("no database among %v", containers)
 	}
 	defer b.engineAPI(http.MethodPost, "/containers/"+stopped+"/start", nil)
-	r := b.pulumi("preview", "--config", "plan-charge:alarms.databaseConnections=41", "--config-path", "--diff")
+	r := b.pulumi("preview", "--diff", "--config-file", b.changedConfig("name: NDA Partners", "name: NDA Partners SAS"))
 	if r.code != 0 {
 		t.Fatalf("preview ended with %d:\n%s", r.code, lastLines(r.out, 60))
 	}
-	wantIn(t, r.out, "Resources:", "could not")
+	wantIn(t, r.out, "id="+ndaPartners, `name: "NDA Partners" => "NDA Partners SAS"`, "1 to update", "could not")
+}
+
+// changedConfig writes the sandbox's settings to another file with one text replaced, and returns its path.
+func (b *box) changedConfig(old, new string) string {
+	b.t.Helper()
+	data, err := os.ReadFile(filepath.Join(b.project, "Pulumi.sandbox.yaml"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if !strings.Contains(string(data), old) {
+		b.t.Fatalf("Pulumi.sandbox.yaml has no %q", old)
+	}
+	path := filepath.Join(b.t.TempDir(), "Pulumi.sandbox.yaml")
+	if err := os.WriteFile(path, []byte(strings.Replace(string(data), old, new, 1)), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	return path
 }
 
 func restart(t *testing.T, b *box) {
@@ -345,11 +362,11 @@ func secrets(t *testing.T, b *box) {
 	}
 	known := map[string]string{"owner's password": owner}
 	export := b.exportWithSecrets()
-	for _, m := range regexp.MustCompile(`"result": ?"([^"]{16,})"`).FindAllStringSubmatch(export, -1) {
-		known["generated value "+m[1][:2]+"…"] = m[1]
+	for _, m := range regexp.MustCompile(`"plaintext": ?"\\"([A-Za-z0-9]{16,})\\""`).FindAllStringSubmatch(export, -1) {
+		known["the generated value "+m[1][:3]+"…"] = m[1]
 	}
-	if len(known) < 3 {
-		t.Errorf("found %d secrets, want the owner's, the app's and the origin header's", len(known))
+	if len(known) < 4 { // the owner's is among them twice
+		t.Errorf("found %d secrets, want the owner's, the app's and the origin header's", len(known)-1)
 	}
 
 	preview := b.must(b.pulumi("preview", "--diff", "--show-replacement-steps"))

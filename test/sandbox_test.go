@@ -44,10 +44,13 @@ func newBox(t *testing.T) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Short, because a Unix socket's path may have 107 bytes at the most.
-	dir, err := os.MkdirTemp("", "pc")
-	if err != nil {
-		t.Fatal(err)
+	// A folder given by name is used as it is and kept, to repeat a step without a new deployment.
+	dir, given := os.LookupEnv("PLAN_CHARGE_TEST_STATE")
+	if !given {
+		// Short, because a Unix socket's path may have 107 bytes at the most.
+		if dir, err = os.MkdirTemp("", "pc"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Chmod(dir, 0o711); err != nil { // the database runs as another user
 		t.Fatal(err)
@@ -61,7 +64,7 @@ func newBox(t *testing.T) *box {
 	}
 	t.Cleanup(func() {
 		b.run(2*time.Minute, "stop")
-		if t.Failed() {
+		if t.Failed() || given {
 			log, _ := os.ReadFile(filepath.Join(dir, "daemon.log"))
 			t.Logf("end of the sandbox's log:\n%s", lastLines(string(log), 60))
 			t.Logf("the sandbox's folder is kept: %s", dir)

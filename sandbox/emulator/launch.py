@@ -16,13 +16,28 @@ from ministack.core import persistence
 
 INTERVAL = 2.0  # seconds
 written = {}
+due = {}  # when a service's state is looked at again
 lock = threading.Lock()
+loaded = threading.Event()
 
 
-def save():
+def load_first(load):
+    """Lets nothing be written before everything was read: a service that is not loaded yet looks empty."""
+
+    def load_then_tell():
+        load()
+        loaded.set()
+
+    return load_then_tell
+
+
+def save(everything=False):
     """Writes the state of every service that has changed since it was last written."""
     with lock:
         for name, get_state in app._build_persistence_save_dict().items():
+            began = time.monotonic()
+            if began < due.get(name, 0) and not everything:
+                continue
             try:
                 state = get_state()
                 if state is None:
@@ -34,9 +49,12 @@ def save():
             if written.get(name) != digest:
                 persistence.save_state(name, state)
                 written[name] = digest
+            # A large state, such as that of long logs, is looked at less often: it keeps the emulator from answering.
+            due[name] = began + 10 * (time.monotonic() - began)
 
 
 def keep():
+    loaded.wait()
     while True:
         time.sleep(INTERVAL)
         save()
@@ -47,13 +65,15 @@ def leave_with_parent():
     parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(0.5)
-    save()
+    if loaded.is_set():
+        save(everything=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
     os.umask(0o077)  # the state holds what was stored as secrets
     sys.argv = ["ministack"]
+    app._load_persisted_state = load_first(app._load_persisted_state)
     threading.Thread(target=keep, daemon=True, name="keep-state").start()
     threading.Thread(target=leave_with_parent, daemon=True, name="leave-with-parent").start()
     app.main()

@@ -181,7 +181,10 @@ func (s *scheduler) tick(ctx context.Context, key string) bool {
 	}
 	cluster := svc.ClusterARN
 	roll := svc.rollout()
-	watched := svc.primary() != nil && svc.primary().State == inProgress && roll.Alarms.Enable
+	var watched *deployment
+	if d := svc.primary(); d != nil && d.State == inProgress && roll.Alarms.Enable {
+		watched = d
+	}
 	s.mu.Unlock()
 
 	views, err := s.views(ctx, cluster, arns)
@@ -189,12 +192,14 @@ func (s *scheduler) tick(ctx context.Context, key string) bool {
 		return true // the emulator is away: nothing is known, so nothing is done
 	}
 	ringing := ""
-	if watched {
-		ringing = s.ringing(ctx, roll.Alarms.AlarmNames)
+	if watched != nil {
+		if ringing, err = s.ringing(ctx, roll.Alarms.AlarmNames); err != nil {
+			watched = nil // nothing is known of its alarms, so nothing is concluded
+		}
 	}
 
 	s.mu.Lock()
-	deeds := s.plan(svc, views, ringing)
+	deeds := s.plan(svc, views, watched, ringing)
 	busy := len(deeds) > 0
 	for _, d := range svc.Deployments {
 		busy = busy || d.State == inProgress || d.Status != "PRIMARY" || len(d.Tasks) != d.Desired && d.State != failed
@@ -226,7 +231,7 @@ func (s *scheduler) views(ctx context.Context, cluster string, arns []string) (m
 }
 
 // ringing returns the first of the alarms that is in state ALARM.
-func (s *scheduler) ringing(ctx context.Context, names []string) string {
+func (s *scheduler) ringing(ctx context.Context, names []string) (string, error) {
 	form := url.Values{"StateValue": {"ALARM"}}
 	for i, name := range names {
 		form.Set(fmt.Sprintf("AlarmNames.member.%d", i+1), name)
@@ -235,18 +240,19 @@ func (s *scheduler) ringing(ctx context.Context, names []string) string {
 		Metric []struct{ AlarmName, StateValue string } `xml:"DescribeAlarmsResult>MetricAlarms>member"`
 	}
 	if err := s.api.cloudwatch(ctx, "DescribeAlarms", form, &out); err != nil {
-		return ""
+		return "", err
 	}
 	for _, a := range out.Metric {
 		if a.StateValue == "ALARM" && slices.Contains(names, a.AlarmName) {
-			return a.AlarmName
+			return a.AlarmName, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
-// plan updates a service from what was seen and decides what to do next. s.mu is held.
-func (s *scheduler) plan(svc *service, views map[string]*view, ringing string) []deed {
+// plan updates a service from what was seen and decides what to do next. watched is the deployment whose alarms were
+// looked at, nil for none: a newer one may have become primary since, and nothing was seen of that one's. s.mu is held.
+func (s *scheduler) plan(svc *service, views map[string]*view, watched *deployment, ringing string) []deed {
 	now := time.Now()
 	roll, attached := svc.rollout(), svc.attachments()
 	var deeds []deed
@@ -284,6 +290,7 @@ func (s *scheduler) plan(svc *service, views map[string]*view, ringing string) [
 		switch {
 		case roll.Breaker.Enable && primary.Failed >= threshold(svc.Desired):
 			s.fail(svc, primary, roll.Breaker.Rollback, "ECS deployment circuit breaker: tasks failed to start.", "tasks failed to start.", "ECS deployment circuit breaker: ")
+		case primary != watched: // its alarms are looked at in the next step
 		case ringing == "":
 			primary.quiet = true
 		case primary.quiet && primary.RolledBack == "":

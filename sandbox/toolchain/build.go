@@ -109,6 +109,12 @@ func (b *builder) keys() (cli, own, bridged string, err error) {
 	return cli, own, bridged, nil
 }
 
+// standardLibrary compiles what all programs import of it into Go's build cache.
+func (b *builder) standardLibrary() error {
+	return b.goRun(b.root, "build", compileFlags, "net/http", "html/template", "database/sql", "encoding/xml",
+		"encoding/gob", "go/format", "go/types", "net/http/httputil", "os/signal", "os/user", "runtime/pprof", "testing")
+}
+
 // cli builds the Pulumi CLI from its module.
 func (b *builder) cli(key string) (string, error) {
 	return cache.Ensure(b.ctx, "pulumi", key, func(out string) error {

@@ -14,11 +14,6 @@ import (
 	"plan-charge/sandbox/progress"
 )
 
-// officialPlugins are the published plugins and their versions, those of the SDKs that the program uses.
-var officialPlugins = map[string]string{
-	"aws": "v6.83.0", "command": "v1.1.0", "postgresql": "v3.10.0", "random": "v4.18.2",
-}
-
 // downloadWait bounds how long a download may take before building is the better way.
 const downloadWait = 3 * time.Minute
 
@@ -35,7 +30,7 @@ func findOfficial(ctx context.Context, w io.Writer) (*Tools, error) {
 	}
 	parts := []string{Version, platform(), cli, language}
 	for _, name := range []string{"aws", "command", "postgresql", "random"} {
-		parts = append(parts, name, officialPlugins[name])
+		parts = append(parts, name, pluginVersions[name])
 	}
 	dir, err := cache.Ensure(ctx, "official", cache.Key(parts...), func(out string) error {
 		step := progress.Start(w, "download the official Pulumi plugins", time.Minute)
@@ -73,7 +68,7 @@ func downloadOfficial(ctx context.Context, cli, dir string) error {
 		return err
 	}
 	defer os.RemoveAll(home)
-	for name, version := range officialPlugins {
+	for name, version := range pluginVersions {
 		cmd := exec.CommandContext(ctx, cli, "plugin", "install", "resource", name, version)
 		cmd.Env = append(os.Environ(), "PULUMI_HOME="+home, "PULUMI_SKIP_UPDATE_CHECK=true")
 		if err := cmd.Run(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +42,7 @@ const (
 	StandIn  Kind = "stand-in" // this repository's, behaving as the official one where it is used
 )
 
-// official says whether everything is as published.
+// Official says whether everything is as published.
 func (t *Tools) Official() bool {
 	for _, kind := range t.Kinds {
 		if kind != Official {
@@ -50,13 +52,44 @@ func (t *Tools) Official() bool {
 	return true
 }
 
-// Environ returns the variables that the tools need, as NAME=value. PATH is not among them.
-func (t *Tools) Environ() []string {
-	return []string{
-		"PULUMI_SKIP_UPDATE_CHECK=true", // these versions belong together
-		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
-		"PULUMI_IGNORE_AMBIENT_PLUGINS=false", // the plugins are found on PATH
+// Prepare puts the plugins where the CLI keeps downloaded ones, below the folder home, and returns the variables that
+// the tools need, as NAME=value; PATH with BinDir is not among them. Found on PATH alone, each plugin would be used with
+// a warning in every command's output. Other content of home stays as it is.
+func (t *Tools) Prepare(home string) ([]string, error) {
+	for name, version := range pluginVersions {
+		program := "pulumi-resource-" + name
+		dir := filepath.Join(home, "plugins", "resource-"+name+"-"+version)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("prepare the Pulumi home: %w", err)
+		}
+		if err := link(filepath.Join(t.BinDir, program), filepath.Join(dir, program)); err != nil {
+			return nil, fmt.Errorf("prepare the Pulumi home: %w", err)
+		}
 	}
+	return []string{
+		"PULUMI_HOME=" + home,
+		"PULUMI_IGNORE_AMBIENT_PLUGINS=true",
+		"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
+		"PULUMI_SKIP_UPDATE_CHECK=true", // the versions belong together
+	}, nil
+}
+
+// link makes a symbolic link, replacing an older one in one step: another command may be about to follow it.
+func link(to, path string) error {
+	if now, err := os.Readlink(path); err == nil && now == to {
+		return nil
+	}
+	scratch := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := os.Symlink(to, scratch); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.Rename(scratch, path)
+}
+
+// pluginVersions are the plugins and the versions that the program's SDKs ask for. A plugin that was built here answers
+// to the version whose names and behaviour it has.
+var pluginVersions = map[string]string{
+	"aws": "v6.83.0", "command": "v1.1.0", "postgresql": "v3.10.0", "random": "v4.18.2",
 }
 
 // built maps each program to its kind when it was not taken as published.
@@ -88,7 +121,10 @@ func Ensure(ctx context.Context, w io.Writer) (*Tools, error) {
 	if err != nil {
 		return nil, err
 	}
+	begun := announceWait(w)
+	defer begun()
 	dir, err := cache.Ensure(ctx, "tools", cache.Key(cli, own, bridged), func(out string) error {
+		begun()
 		if err := b.checkDisk(); err != nil {
 			return err
 		}
@@ -103,71 +139,93 @@ func Ensure(ctx context.Context, w io.Writer) (*Tools, error) {
 	return &Tools{BinDir: dir, Kinds: built}, nil
 }
 
+// announceWait reports when nothing has begun for a while: then another process holds the lock because it builds the same
+// tools. The returned function ends the report.
+func announceWait(w io.Writer) func() {
+	var mu sync.Mutex
+	var step *progress.Step
+	var over bool
+	timer := time.AfterFunc(2*time.Second, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			step = progress.Start(w, "wait for another process that builds the tools", expected)
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if step != nil && !over {
+			step.Done(nil)
+		}
+		over = true
+	}
+}
+
 // expected is what building from empty caches takes on two cores.
 const expected = 8 * time.Minute
 
-// buildAll builds the three groups side by side. The bridged plugins start first: they have the longest single compile,
-// which the other groups fill the second core beside.
+// group is something that is built into an entry of its own.
+type group struct {
+	what  string
+	build func() (dir string, err error)
+}
+
+// buildAll builds the groups in two lanes, which keeps two cores busy: the bridged plugins have the longest single
+// compile, and beside it the CLI is built. This module's own programs come after the CLI, with which they share most of
+// their packages: two go commands at the same time would compile them twice. For the same reason the standard library
+// comes before both.
 func (b *builder) buildAll(step *progress.Step, out, cli, own, bridged string) error {
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
 	c := *b
 	c.ctx = ctx
-	groups := []struct {
-		what  string
-		build func() (string, error)
-	}{
-		{"AWS and PostgreSQL plugins", func() (string, error) { return c.bridged(bridged) }},
-		{"CLI", func() (string, error) { return c.cli(cli) }},
-		{"language host, command and random plugins", func() (string, error) { return c.own(own) }},
+	step.Note("standard library")
+	if err := c.standardLibrary(); err != nil {
+		return err
+	}
+	lanes := [][]group{
+		{{"AWS and PostgreSQL plugins", func() (string, error) { return c.bridged(bridged) }}},
+		{
+			{"CLI", func() (string, error) { return c.cli(cli) }},
+			{"language host, command and random plugins", func() (string, error) { return c.own(own) }},
+		},
 	}
 	var mu sync.Mutex
-	var running []string
+	running := make([]string, len(lanes))
+	var dirs []string
 	var errs []error
-	dirs := make([]string, len(groups))
-	note := func() {
-		text := ""
-		for i, what := range running {
-			if i > 0 {
-				text += ", "
-			}
-			text += what
-		}
-		step.Note(text)
+	note := func(lane int, what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		running[lane] = what
+		step.Note(strings.Join(slices.DeleteFunc(slices.Clone(running), func(s string) bool { return s == "" }), ", "))
 	}
-	for _, g := range groups {
-		running = append(running, g.what)
-	}
-	note()
 	var all sync.WaitGroup
-	for i, g := range groups {
+	for i, lane := range lanes {
 		all.Go(func() {
-			dir, err := g.build()
-			mu.Lock()
-			defer mu.Unlock()
-			for j, what := range running {
-				if what == g.what {
-					running = append(running[:j], running[j+1:]...)
-					break
-				}
-			}
-			note()
-			dirs[i] = dir
-			if err != nil {
-				// The others are stopped by this failure and report only that.
-				if ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+			defer note(i, "")
+			for _, g := range lane {
+				note(i, g.what)
+				dir, err := g.build()
+				mu.Lock()
+				if err == nil {
+					dirs = append(dirs, dir)
+				} else if ctx.Err() == nil { // else it only ended because the other lane failed
 					errs = append(errs, fmt.Errorf("build %s: %w", g.what, err))
 				}
-				cancel()
+				mu.Unlock()
+				if err != nil {
+					cancel()
+					return
+				}
 			}
 		})
 	}
 	all.Wait()
-	if b.ctx.Err() != nil {
-		return b.ctx.Err()
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
+	if err := errors.Join(append(errs, b.ctx.Err())...); err != nil {
+		return err
 	}
 	for _, dir := range dirs {
 		if err := linkAll(dir, out); err != nil {

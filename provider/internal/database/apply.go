@@ -28,9 +28,6 @@ type Outcome struct {
 	Unsettled []string
 }
 
-// lockClass keeps the provider's advisory locks apart from others.
-const lockClass = 0x7067726f // "pgro"
-
 // Apply makes the table hold the declared rows and changes nothing else: rows that are there and equal are left alone,
 // different ones updated, missing ones inserted. Rows in gone that no declared row has the key of are removed as told. The
 // error is a *ProblemsError when the rows cannot be written; then, as with every error, the transaction is of no use.
@@ -82,11 +79,9 @@ func Remove(ctx context.Context, tx pgx.Tx, spec Spec, gone []Row, removal Remov
 	return t.remove(ctx, tx, spec, gone, spec.Keys, removal, false)
 }
 
-// lock makes two runs on the same table take turns. Where no index keeps keys unique, other writers wait as well.
+// lock makes other writers wait where no index keeps keys unique. Where one does, it keeps two of them from inserting the
+// same row.
 func (t *Table) lock(ctx context.Context, tx pgx.Tx, spec Spec) error {
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", lockClass, int32(t.OID)); err != nil {
-		return fmt.Errorf("wait for another run on %s: %w", t, err)
-	}
 	if t.IsUnique(spec.Keys) {
 		return nil
 	}

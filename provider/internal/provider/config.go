@@ -149,7 +149,7 @@ func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 	internal := func(key string) bool { return key == "version" || strings.HasPrefix(key, "__") }
 	for key, value := range req.Inputs.All {
 		if before, ok := old.GetOk(key); !internal(key) && !before.Equals(value) {
-			kind := p.UpdateReplace
+			kind := p.Update
 			if !ok {
 				kind = p.Add
 			}

@@ -56,6 +56,11 @@ func New(open func(database.Settings) Store) p.Provider {
 		return p.CheckResponse{Inputs: inputs, Failures: failures}, nil
 	}
 	provider.DiffConfig = diffConfig
+	cancel := provider.Cancel
+	provider.Cancel = func(ctx context.Context) error {
+		c.close()
+		return cancel(ctx)
+	}
 	configure := provider.Configure
 	provider.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
 		inputs, failures := checkConfig(req.Args)
@@ -84,6 +89,14 @@ func (c *connector) get(ctx context.Context) Store {
 		c.store = c.open(infer.GetConfig[Config](ctx).settings())
 	}
 	return c.store
+}
+
+func (c *connector) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.store != nil {
+		c.store.Close()
+	}
 }
 
 // notice warns, once for all resources, when the database is out of reach, so that a plan that could not see it says so.

@@ -1,14 +1,18 @@
 package provider_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
+	"plan-charge/provider/internal/database"
 	"plan-charge/provider/internal/pgtest"
 )
 
@@ -478,6 +482,36 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	}
 }
 
+// TestSomebodyElseInsertsTheSameRow: a run waits for the other one's transaction and then adopts its row.
+func TestSomebodyElseInsertsTheSameRow(t *testing.T) {
+	for name, unique := range map[string]string{"unique": "PRIMARY KEY", "not unique": ""} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.db.Exec(`CREATE TABLE items (id int ` + unique + `, label text)`)
+			program := w.check(obj(`{"table": "items", "keyColumns": ["id"], "rows": [{"id": 1, "label": "ours"}]}`))
+			w.db.Exec(`BEGIN; INSERT INTO items VALUES (1, 'theirs')`)
+			done := make(chan error, 1)
+			go func() {
+				_, err := w.server.Create(p.CreateRequest{Urn: rowsURN, Properties: program})
+				done <- err
+			}()
+			waiting := `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database()`
+			for w.db.Text(waiting) == "0" {
+				select {
+				case err := <-done:
+					t.Fatalf("did not wait: %v", err)
+				case <-time.After(10 * time.Millisecond):
+				}
+			}
+			w.db.Exec(`COMMIT`)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "rows", w.db.Text(`SELECT * FROM items`), "1|ours")
+		})
+	}
+}
+
 func TestAmbiguousKeysAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.db.Exec(`CREATE TABLE items (id int, label text); INSERT INTO items VALUES (1, 'a'), (1, 'b'), (2, 'c')`)
@@ -553,16 +587,18 @@ func TestAHundredThousandRows(t *testing.T) {
 
 func TestPasswordIsInNoError(t *testing.T) {
 	w := newWorld(t)
-	for name, change := range map[string]func(*provider_settings){
-		"refused":   func(s *provider_settings) { s.Port = 1 },
-		"password":  func(s *provider_settings) { s.Password += "wrong" },
-		"database":  func(s *provider_settings) { s.Database = "nowhere" },
-		"ssl mode":  func(s *provider_settings) { s.SSLMode = "never" },
-		"root cert": func(s *provider_settings) { s.SSLMode, s.SSLRootCert = "verify-full", "/nowhere" },
+	for name, change := range map[string]func(*database.Settings){
+		"refused":   func(s *database.Settings) { s.Port = 1 },
+		"password":  func(s *database.Settings) { s.Password += "wrong" },
+		"database":  func(s *database.Settings) { s.Database = "nowhere" },
+		"ssl mode":  func(s *database.Settings) { s.SSLMode = "never" },
+		"root cert": func(s *database.Settings) { s.SSLMode, s.SSLRootCert = "verify-full", "/nowhere" },
 	} {
 		settings := w.db.Settings
 		change(&settings)
-		err := tryConnect(t, settings)
+		db := database.New(settings)
+		defer db.Close()
+		err := db.Look(t.Context(), func(context.Context, pgx.Tx) error { return nil })
 		if err == nil {
 			t.Errorf("%s: connected", name)
 			continue

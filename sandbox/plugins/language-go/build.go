@@ -24,7 +24,7 @@ const keep = 4
 var errNoGo = errors.New("the go tool is not on PATH: install Go 1.26 or newer, or put its bin folder on PATH")
 
 // build returns the binary of the Go package in dir, building it only when something that goes into it has changed.
-// What the go tool says goes to log.
+// It says so on log when it builds; what the compiler says is in the error.
 func build(ctx context.Context, dir string, log io.Writer) (string, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return "", errNoGo
@@ -45,7 +45,8 @@ func build(ctx context.Context, dir string, log io.Writer) (string, error) {
 	key := cache.Key(settings, sources)
 	entry, err := cache.Ensure(ctx, name, key, func(out string) error {
 		started := time.Now()
-		if err := goBuild(ctx, dir, filepath.Join(out, "program"), log); err != nil {
+		fmt.Fprintf(log, "building %s\n", filepath.Base(dir)) // with an empty build cache it takes a minute
+		if err := goBuild(ctx, dir, filepath.Join(out, "program")); err != nil {
 			return err
 		}
 		if took := time.Since(started); took > time.Second {
@@ -62,14 +63,14 @@ func build(ctx context.Context, dir string, log io.Writer) (string, error) {
 	return filepath.Join(entry, "program"), nil
 }
 
-func goBuild(ctx context.Context, dir, out string, log io.Writer) error {
+func goBuild(ctx context.Context, dir, out string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", out, ".") // no debug tables: they double the time to link
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = killAfter
 	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(log, &said), io.MultiWriter(log, &said)
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

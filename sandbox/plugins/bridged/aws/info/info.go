@@ -62,9 +62,11 @@ func New(ctx context.Context, metadata []byte) (tfbridge.ProviderInfo, error) {
 			Fields: fields(name),
 			Docs:   noDocs,
 		}
-		if _, tagged := res.Schema().GetOk("tags_all"); tagged {
+		if tagsAll, tagged := res.Schema().GetOk("tags_all"); tagged {
 			info.Fields["tags_all"] = &tfbridge.SchemaInfo{MarkAsComputedOnly: tfbridge.True()}
-			info.PreCheckCallback = mergeTags
+			if tagsAll.Optional() { // not so in the newer framework, which computes it by itself
+				info.PreCheckCallback = mergeTags
+			}
 		}
 		prov.Resources[name] = info
 	}
