@@ -192,7 +192,7 @@ func (v *verification) rolledBack(ctx context.Context, service types.Service, wh
 		}
 	}
 	for i, event := range service.Events {
-		if i == 5 {
+		if i == shownEvents {
 			break
 		}
 		e.Events = append(e.Events, aws.ToString(event.Message))
@@ -202,8 +202,9 @@ func (v *verification) rolledBack(ctx context.Context, service types.Service, wh
 }
 
 const (
-	shownTasks = 3
-	shownLines = 20
+	shownTasks  = 3
+	shownLines  = 20
+	shownEvents = 10 // the events of the rollback come after those that say why
 )
 
 // stoppedTasks returns the latest tasks of the wanted task definition that did not stay up, as far as ECS still knows them.

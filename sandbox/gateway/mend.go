@@ -155,7 +155,12 @@ func (m *mends) instances(ctx context.Context, c *call, r *response) {
 		m.exports[id] = slices.DeleteFunc(m.exports[id], func(name string) bool { return slices.Contains(off, name) })
 		m.save()
 	}
+	asked := resourceIDs(c.form)
 	r.body = oneInstance.ReplaceAllFunc(r.body, func(xml []byte) []byte {
+		// The emulator ignores this filter, and the provider would wait for another instance to be gone.
+		if found := instanceResourceID.FindSubmatch(xml); asked != nil && (found == nil || !slices.Contains(asked, string(found[1]))) {
+			return nil
+		}
 		found := instanceID.FindSubmatch(xml)
 		if found == nil || len(m.exports[string(found[1])]) == 0 {
 			return xml
@@ -174,6 +179,18 @@ func (m *mends) instances(ctx context.Context, c *call, r *response) {
 	if c.action == "DeleteDBInstance" {
 		m.clearVolume(ctx, id)
 	}
+}
+
+var instanceResourceID = regexp.MustCompile(`<DbiResourceId>([^<]*)</DbiResourceId>`)
+
+// resourceIDs are those that a call filters instances by; nil without such a filter.
+func resourceIDs(form url.Values) []string {
+	for i := 1; form.Has(fmt.Sprintf("Filters.Filter.%d.Name", i)); i++ {
+		if form.Get(fmt.Sprintf("Filters.Filter.%d.Name", i)) == "dbi-resource-id" {
+			return append([]string{}, members(form, fmt.Sprintf("Filters.Filter.%d.Values.Value.", i))...)
+		}
+	}
+	return nil
 }
 
 func members(form url.Values, prefix string) []string {
