@@ -125,9 +125,7 @@ func (i *inspection) database(ctx context.Context, ownerURL, email string) error
 
 // resources counts what is in the stack, by package.
 func resources(ctx context.Context, box *sandbox, project string) (map[string]int, error) {
-	cmd := box.command(ctx, "pulumi", "stack", "export", "--stack", "sandbox")
-	cmd.Dir, cmd.Stdout = project, nil
-	out, err := cmd.Output()
+	out, err := exportStack(ctx, box, project)
 	if err != nil {
 		return nil, err
 	}

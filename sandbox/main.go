@@ -5,6 +5,7 @@
 //	go run ./sandbox run -- COMMAND  run any command in the sandbox's environment
 //	eval "$(go run ./sandbox env)"   give that environment to this shell
 //	go run ./sandbox status [--json] [--show-secrets]
+//	go run ./sandbox replay          build the incident on it by hand, and watch one `pulumi up` heal it
 //	go run ./sandbox stop
 package main
 
@@ -26,6 +27,8 @@ const usage = `usage: go run ./sandbox COMMAND
   run -- COMMAND …   run a command in the sandbox's environment, for example: run -- pulumi refresh
   env                print that environment for a shell: eval "$(go run ./sandbox env)"
   status             what runs, and where [--json] [--show-secrets]
+  replay             build the incident by hand, run 'pulumi up' on it and watch its faults disappear; the users in
+                     the sandbox's database are lost [--svg FILE: where to draw the timeline of the run]
   stop               stop every process; what was deployed is kept for the next 'up'
   setup              fetch and build everything the sandbox needs, and start nothing
 
@@ -85,6 +88,12 @@ func dispatch(ctx context.Context, args []string) error {
 			return errUsage
 		}
 		return status(ctx, *asJSON, *secrets)
+	case "replay":
+		picture := flags.String("svg", "", "")
+		if flags.Parse(rest) != nil || flags.NArg() > 0 {
+			return errUsage
+		}
+		return replay(ctx, *picture)
 	case "stop":
 		return stop(ctx)
 	case "serve": // the background process; not for people
@@ -108,8 +117,9 @@ func printEnv(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, v := range box.state.variables(box.tools.BinDir) {
-		fmt.Printf("export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
+	for _, v := range box.variables {
+		key, value, _ := strings.Cut(v, "=")
+		fmt.Printf("export %s='%s'\n", key, strings.ReplaceAll(value, "'", `'\''`))
 	}
 	return nil
 }

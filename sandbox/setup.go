@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,8 @@ import (
 type sandbox struct {
 	state *state
 	tools *toolchain.Tools
+	// variables are what makes an ordinary shell one that works on the sandbox, as NAME=value.
+	variables []string
 }
 
 // setup fetches and builds what the sandbox needs. With a full cache it takes no time.
@@ -43,7 +46,22 @@ func setup(ctx context.Context, w io.Writer) (*sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sandbox{state: s, tools: tools}, nil
+	prepared, err := tools.Prepare(s.file("pulumi-home"))
+	if err != nil {
+		return nil, err
+	}
+	return &sandbox{state: s, tools: tools, variables: append(prepared,
+		"PATH="+tools.BinDir+string(os.PathListSeparator)+withoutDir(os.Getenv("PATH"), tools.BinDir),
+		"AWS_ENDPOINT_URL="+s.gatewayURL(),
+		"AWS_ACCESS_KEY_ID=test",
+		"AWS_SECRET_ACCESS_KEY=test",
+		"AWS_REGION=eu-west-3",
+		"AWS_EC2_METADATA_DISABLED=true",
+		// Without metadata: those files are not written in one step, and one cut short by a kill makes the state unreadable.
+		"PULUMI_BACKEND_URL=file://"+s.file("pulumi")+"?metadata=skip",
+		"PULUMI_CONFIG_PASSPHRASE=sandbox",
+		"PLAN_CHARGE_CONNECT_TO="+s.edgeURL(),
+	)}, nil
 }
 
 // start is setup, with the background process running.
@@ -57,8 +75,9 @@ func start(ctx context.Context, w io.Writer) (*sandbox, error) {
 
 // command prepares a command in the sandbox's environment, on this process's terminal.
 func (b *sandbox) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	for _, v := range b.state.variables(b.tools.BinDir) {
-		os.Setenv(v[0], v[1]) // here too, so that name is looked up on the new PATH
+	for _, v := range b.variables {
+		key, value, _ := strings.Cut(v, "=")
+		os.Setenv(key, value) // here too, so that name is looked up on the new PATH
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -66,6 +85,12 @@ func (b *sandbox) command(ctx context.Context, name string, args ...string) *exe
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Minute
 	return cmd
+}
+
+// withoutDir drops dir from a search path, so that asking for the environment twice does not grow it.
+func withoutDir(path, dir string) string {
+	kept := slices.DeleteFunc(filepath.SplitList(path), func(p string) bool { return p == dir })
+	return strings.Join(kept, string(os.PathListSeparator))
 }
 
 // ensureSystem checks for what comes from the operating system, and installs it on Debian where this runs as root.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // Variables that move the sandbox, so that several can live side by side on one machine.
@@ -37,7 +36,7 @@ func openState() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range []string{dir, filepath.Join(dir, "pulumi"), filepath.Join(dir, "pulumi-home")} {
+	for _, d := range []string{dir, filepath.Join(dir, "pulumi")} {
 		if err := os.MkdirAll(d, 0o711); err != nil {
 			return nil, fmt.Errorf("sandbox folder: %w (set %s to a folder that can be written)", err, envState)
 		}
@@ -83,35 +82,6 @@ func (s *state) file(name ...string) string {
 
 func (s *state) gatewayURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.Ports.Gateway) }
 func (s *state) edgeURL() string    { return fmt.Sprintf("http://127.0.0.1:%d", s.Ports.Edge) }
-
-// variables are what makes an ordinary shell one that works on the sandbox.
-func (s *state) variables(binDir string) [][2]string {
-	return [][2]string{
-		{"PATH", binDir + string(os.PathListSeparator) + withoutDir(os.Getenv("PATH"), binDir)},
-		{"AWS_ENDPOINT_URL", s.gatewayURL()},
-		{"AWS_ACCESS_KEY_ID", "test"},
-		{"AWS_SECRET_ACCESS_KEY", "test"},
-		{"AWS_REGION", "eu-west-3"},
-		{"AWS_EC2_METADATA_DISABLED", "true"},
-		{"PULUMI_BACKEND_URL", "file://" + s.file("pulumi")},
-		{"PULUMI_HOME", s.file("pulumi-home")},
-		{"PULUMI_CONFIG_PASSPHRASE", "sandbox"},
-		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
-		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
-		{"PLAN_CHARGE_CONNECT_TO", s.edgeURL()},
-	}
-}
-
-// withoutDir drops dir from a search path, so that asking for the environment twice does not grow it.
-func withoutDir(path, dir string) string {
-	var kept []string
-	for _, p := range filepath.SplitList(path) {
-		if p != dir {
-			kept = append(kept, p)
-		}
-	}
-	return strings.Join(kept, string(os.PathListSeparator))
-}
 
 func readJSON(path string, into any) error {
 	data, err := os.ReadFile(path)

@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
@@ -113,10 +111,7 @@ func ownerURL(ctx context.Context, s *state, outputs map[string]any) (string, er
 	if arn == "" {
 		return "", errors.New("the stack has no output migrationUrlSecret: run 'go run ./sandbox up'")
 	}
-	cfg, err := awsconfig.LoadDefaultConfig(ctx,
-		awsconfig.WithRegion("eu-west-3"),
-		awsconfig.WithBaseEndpoint(s.gatewayURL()),
-		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+	cfg, err := awsConfig(ctx, s)
 	if err != nil {
 		return "", err
 	}

@@ -14,8 +14,8 @@ type phase struct {
 	took time.Duration
 }
 
-// up starts the sandbox, runs the ordinary `pulumi up` on it and shows what works afterwards.
-func up(ctx context.Context) error {
+// up starts the sandbox, runs the ordinary `pulumi up`, with further flags, on it and shows what works afterwards.
+func up(ctx context.Context, flags ...string) error {
 	project, err := projectDir()
 	if err != nil {
 		return err
@@ -41,10 +41,8 @@ func up(ctx context.Context) error {
 	if err := sel.Run(); err != nil {
 		return err
 	}
-	fmt.Println("\n$ pulumi up --yes --skip-preview --stack sandbox")
-	cmd := box.command(ctx, "pulumi", "up", "--yes", "--skip-preview", "--stack", "sandbox")
-	cmd.Dir = project
-	if err := cmd.Run(); err != nil {
+	run, err := pulumiUp(ctx, box, project, "up.jsonl", flags...)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "\n'pulumi up' failed, see above. Correct what it names and run 'make sandbox' again: it goes on from here.")
 		return err
 	}
@@ -56,6 +54,9 @@ func up(ctx context.Context) error {
 	}
 	done("checks")
 	report.print(os.Stdout, phases)
+	if err := draw(ctx, box, project, run, box.state.file("up.svg"), "plan-charge, one pulumi up", nil); err != nil {
+		fmt.Fprintln(os.Stderr, "sandbox: no timeline:", err) // and the deployment is no worse for it
+	}
 	if !report.good() {
 		return errors.New("the deployment ended but not everything works: see the rows marked ✗")
 	}
