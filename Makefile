@@ -1,5 +1,5 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
-.PHONY: sandbox test unit e2e bench fuzz stop
+.PHONY: sandbox test unit e2e faults bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run ./sandbox up
@@ -15,8 +15,16 @@ e2e: ## the whole program on a sandbox of its own
 	go run ./sandbox setup
 	go test -v -count=1 -timeout 60m ./test
 
+faults: ## every failing rollout, and a fault at every point of a change; writes docs/faults.md
+	go run ./sandbox setup
+	PLAN_CHARGE_FAULTS=all go test -v -count=1 -timeout 60m -run TestRollouts ./test
+	go run ./test/faults -points 0 -table docs/faults.md
+
 fuzz: ## every fuzz target for half a minute
 	./test/fuzz.sh 30s
+
+bench: ## the sandbox's figures, each beside its bound
+	go run ./bench
 
 stop:
 	go run ./sandbox stop

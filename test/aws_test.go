@@ -62,7 +62,7 @@ func leftovers(t *testing.T, ctx context.Context, cfg aws.Config) map[string]int
 // countNetworks asks without the EC2 client, which takes minutes to compile.
 func countNetworks(t *testing.T, ctx context.Context, cfg aws.Config) int {
 	t.Helper()
-	form := url.Values{"Action": {"DescribeVpcs"}, "Version": {"2016-11-15"}, "Filter.1.Name": {"tag-key"}, "Filter.1.Value.1": {"plan-charge:stack"}}
+	form := url.Values{"Action": {"DescribeVpcs"}, "Version": {"2016-11-15"}, "Filter.1.Name": {"tag:Project"}, "Filter.1.Value.1": {"plan-charge"}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, *cfg.BaseEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)

@@ -28,25 +28,51 @@ const (
 	strangerOrg = "00000000-0000-0000-0000-0000000000ff"
 )
 
-// TestDeployment is the life of one deployment, from an empty account to its end.
+// TestDeployment is the life of a deployment from an empty account to its end, with a second stack beside it.
 func TestDeployment(t *testing.T) {
 	b := newBox(t)
-	ok := true
-	step := func(name string, f func(t *testing.T, b *box)) {
-		if !ok { // each day builds on the one before
+	if !b.step(t, "FirstUpServesALogin", firstUp) {
+		return
+	}
+	t.Run("SideBySide", func(t *testing.T) {
+		t.Run("First", func(t *testing.T) {
+			t.Parallel()
+			b.steps(t, // each day builds on the one before
+				day{"SecondUpChangesNothing", secondUp},
+				day{"SecretsStandNowhereInClear", secrets},
+				day{"RefreshSeesRowsAndUpHealsThem", rows},
+				day{"RefreshSeesADowngradeAndUpMigratesAgain", downgrade},
+				day{"ErrorsAreNotCached", errorCaching},
+				day{"PreviewWorksWithoutTheDatabase", previewWithoutDatabase},
+			)
+		})
+		b.parallel(t, "Second", secondStack)
+	})
+	if t.Failed() {
+		return
+	}
+	b.steps(t, day{"StateOutlivesAStop", restart}, day{"DestroyLeavesOnlyTheSnapshot", destroy})
+}
+
+type day struct {
+	name string
+	run  func(*testing.T, *box)
+}
+
+func (b *box) steps(t *testing.T, days ...day) {
+	for _, d := range days {
+		if !b.step(t, d.name, d.run) {
 			return
 		}
-		ok = t.Run(name, func(t *testing.T) { here := *b; here.t = t; f(t, &here) })
 	}
-	step("FirstUpServesALogin", firstUp)
-	step("SecondUpChangesNothing", secondUp)
-	step("SecretsStandNowhereInClear", secrets)
-	step("RefreshSeesRowsAndUpHealsThem", rows)
-	step("RefreshSeesADowngradeAndUpMigratesAgain", downgrade)
-	step("ErrorsAreNotCached", errorCaching)
-	step("PreviewWorksWithoutTheDatabase", previewWithoutDatabase)
-	step("StateOutlivesAStop", restart)
-	step("TwoStacksSideBySideAndDestroy", twoStacks)
+}
+
+func (b *box) step(t *testing.T, name string, f func(*testing.T, *box)) bool {
+	return t.Run(name, func(t *testing.T) { here := *b; here.t = t; f(t, &here) })
+}
+
+func (b *box) parallel(t *testing.T, name string, f func(*testing.T, *box)) {
+	t.Run(name, func(t *testing.T) { t.Parallel(); here := *b; here.t = t; f(t, &here) })
 }
 
 func firstUp(t *testing.T, b *box) {
@@ -302,11 +328,14 @@ func errorCaching(t *testing.T, b *box) {
 func fromCache(r *http.Response) bool { return r.Header.Get("Age") != "" }
 
 func previewWithoutDatabase(t *testing.T, b *box) {
-	var containers []struct{ Id, Image string }
+	var containers []struct {
+		Id, Image string
+		Names     []string
+	}
 	b.engineAPI(http.MethodGet, "/containers/json", &containers)
 	stopped := ""
 	for _, c := range containers {
-		if strings.HasPrefix(c.Image, "postgres") {
+		if strings.HasPrefix(c.Image, "postgres") && strings.Contains(strings.Join(c.Names, " "), "plan-charge-sandbox") {
 			stopped = c.Id
 			b.engineAPI(http.MethodPost, "/containers/"+c.Id+"/stop", nil)
 		}
@@ -440,9 +469,10 @@ func (b *box) exportWithSecrets() string {
 	return r.out
 }
 
-func twoStacks(t *testing.T, b *box) {
-	const second = "second"
-	config := filepath.Join(b.project, "Pulumi."+second+".yaml")
+// secondStack lives beside the first one: it comes, serves, goes, and comes again.
+func secondStack(t *testing.T, b *box) {
+	const name = "second"
+	config := filepath.Join(b.project, "Pulumi."+name+".yaml")
 	data, err := os.ReadFile(filepath.Join(b.project, "Pulumi.sandbox.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -450,34 +480,34 @@ func twoStacks(t *testing.T, b *box) {
 	if err := os.WriteFile(config, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(config)
-	b.must(b.pulumi("stack", "init", second, "--no-select"))
-	b.must(b.pulumi("up", "--yes", "--skip-preview", "--stack", second))
-	s := b.status()
-	outputs := b.must(b.silent("run", "--", "pulumi", "stack", "output", "--json", "--stack", second))
-	var other statusReport
-	if err := json.Unmarshal([]byte(outputs.out), &other.Outputs); err != nil {
-		t.Fatalf("outputs of the second stack: %v\n%s", err, outputs.out)
-	}
-	other.Edge = s.Edge
-	for _, stack := range []statusReport{s, other} {
-		if r := get(t, stack, "/health"); r.StatusCode != 200 {
-			t.Errorf("%s/health: %s", stack.output(t, "siteUrl"), r.Status)
+	t.Cleanup(func() { os.Remove(config) })
+	first := b.status()
+	b.must(b.pulumi("stack", "init", name, "--no-select"))
+	for _, time := range []string{"first", "second"} {
+		b.must(b.pulumi("up", "--yes", "--skip-preview", "--stack", name))
+		outputs := b.must(b.silent("run", "--", "pulumi", "stack", "output", "--json", "--stack", name))
+		second := statusReport{Edge: first.Edge}
+		if err := json.Unmarshal([]byte(outputs.out), &second.Outputs); err != nil {
+			t.Fatalf("outputs of the second stack: %v\n%s", err, outputs.out)
+		}
+		if first.output(t, "siteUrl") == second.output(t, "siteUrl") || first.output(t, "cluster") == second.output(t, "cluster") {
+			t.Error("the two stacks share a site or a cluster")
+		}
+		for _, stack := range []statusReport{first, second} {
+			if r := get(t, stack, "/health"); r.StatusCode != 200 {
+				t.Errorf("%s/health, %s time: %s", stack.output(t, "siteUrl"), time, r.Status)
+			}
+		}
+		b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", name))
+		if r := get(t, first, "/health"); r.StatusCode != 200 {
+			t.Errorf("destroying the second stack took the first one down: %s", r.Status)
 		}
 	}
-	if s.output(t, "siteUrl") == other.output(t, "siteUrl") || s.output(t, "cluster") == other.output(t, "cluster") {
-		t.Error("the two stacks share a site or a cluster")
-	}
-	b.wantNoDrift()
+}
 
-	b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", second))
-	if r := get(t, s, "/health"); r.StatusCode != 200 {
-		t.Errorf("destroying the second stack took the first one down: %s", r.Status)
-	}
+func destroy(t *testing.T, b *box) {
 	b.must(b.pulumi("destroy", "--yes", "--skip-preview"))
 	b.wantEmptyAccount()
-
-	b.must(b.run(25*time.Minute, "up"))
 }
 
 // wantEmptyAccount looks for what a destroyed stack must not leave, and for the final snapshot that it must.

@@ -1,0 +1,151 @@
+// Bench measures the sandbox and prints each figure beside its bound. What is a speed is a ratio against something else
+// of the same run: the first `up` against the waits that the AWS provider has built in.
+//
+//	go run ./bench
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := bench(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench() error {
+	dir, err := os.MkdirTemp("", "pcb")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o711); err != nil { // the database runs as another user
+		return err
+	}
+	box := sandbox{dir: dir, binary: filepath.Join(dir, "sandbox-program")}
+	if out, err := exec.Command("go", "build", "-o", box.binary, "./sandbox").CombinedOutput(); err != nil {
+		return fmt.Errorf("build the sandbox: %w\n%s", err, out)
+	}
+	if _, err := box.run("setup"); err != nil {
+		return err
+	}
+	defer box.run("stop")
+
+	first, err := box.run("up")
+	if err != nil {
+		return err
+	}
+	up, err := phase(first, "pulumi up")
+	if err != nil {
+		return err
+	}
+	fixed := fixedWaits(first)
+	began := time.Now()
+	if _, err := box.run("up"); err != nil {
+		return err
+	}
+	again := time.Since(began)
+	memory, err := box.memory()
+	if err != nil {
+		return err
+	}
+
+	fmt.Printf("\n%-44s %10s %10s\n", "figure", "measured", "bound")
+	fmt.Printf("%-44s %10s\n", "first pulumi up", up.Round(100*time.Millisecond))
+	fmt.Printf("%-44s %10s\n", "the provider's own waits on the longest way", fixed)
+	fmt.Printf("%-44s %10.2f %10s\n", "ratio of the two", up.Seconds()/fixed.Seconds(), "1.30")
+	fmt.Printf("%-44s %10s %10s\n", "second sandbox up", again.Round(100*time.Millisecond), "1m0s")
+	fmt.Printf("%-44s %7d MB %10s\n", "memory, database included", memory>>20, "1500 MB")
+	return nil
+}
+
+type sandbox struct{ dir, binary string }
+
+// run calls the sandbox's program, shows what it prints and returns it.
+func (s sandbox) run(args ...string) (string, error) {
+	cmd := exec.Command(s.binary, args...)
+	cmd.Env = append(os.Environ(), "PLAN_CHARGE_STATE="+s.dir, "PLAN_CHARGE_PORT_OFFSET=12000")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("sandbox %s: %w", args[0], err)
+	}
+	return out.String(), nil
+}
+
+// phase reads a time from the table at the end of `up`.
+func phase(out, name string) (time.Duration, error) {
+	found := regexp.MustCompile(`time: ` + name + ` +(\S+)`).FindStringSubmatch(out)
+	if found == nil {
+		return 0, fmt.Errorf("the table of 'up' has no time of %q", name)
+	}
+	return time.ParseDuration(found[1])
+}
+
+// fixedWaits adds up what the AWS provider itself waits on the longest way through the deployment: the network, then
+// either the database or the load balancer and the distribution.
+func fixedWaits(out string) time.Duration {
+	took := func(kind string) time.Duration {
+		found := regexp.MustCompile(`aws:` + kind + ` \S+ created \(([0-9.]+s)\)`).FindStringSubmatch(out)
+		if found == nil {
+			return 0
+		}
+		d, _ := time.ParseDuration(found[1])
+		return d
+	}
+	return took("ec2:Vpc") + max(took("rds:Instance"), took("lb:LoadBalancer")+took("cloudfront:Distribution"))
+}
+
+// memory sums the proportional set sizes, in bytes, of the sandbox's background process and all below it.
+func (s sandbox) memory() (int64, error) {
+	data, err := os.ReadFile(filepath.Join(s.dir, "daemon.json"))
+	if err != nil {
+		return 0, err
+	}
+	var daemon struct{ PID int }
+	if err := json.Unmarshal(data, &daemon); err != nil {
+		return 0, err
+	}
+	children := map[int][]int{}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 {
+			parent, _ := strconv.Atoi(fields[1])
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	var total int64
+	for todo := []int{daemon.PID}; len(todo) > 0; todo = todo[1:] {
+		todo = append(todo, children[todo[0]]...)
+		rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", todo[0]))
+		if err != nil {
+			continue
+		}
+		if found := regexp.MustCompile(`(?m)^Pss: +(\d+) kB`).FindSubmatch(rollup); found != nil {
+			kb, _ := strconv.ParseInt(string(found[1]), 10, 64)
+			total += kb << 10
+		}
+	}
+	return total, nil
+}
