@@ -12,10 +12,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 
 	"plan-charge/sandbox/progress"
 )
@@ -85,9 +89,16 @@ func launch(ctx context.Context, s *state, hash string) error {
 	if err != nil {
 		return err
 	}
-	bin := s.file("sandbox-" + hash)
+	bin := s.file("daemon-" + hash)
 	if err := copyFile(self, bin); err != nil {
 		return err
+	}
+	if older, err := filepath.Glob(s.file("daemon-*")); err == nil {
+		for _, path := range older {
+			if path != bin {
+				os.Remove(path) // a copy of an earlier version; one left behind does no harm
+			}
+		}
 	}
 	logFile, err := os.OpenFile(s.file("daemon.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -121,6 +132,40 @@ func launch(ctx context.Context, s *state, hash string) error {
 			return fmt.Errorf("it ended while starting; the end of %s:\n%s", s.file("daemon.log"), tail(s.file("daemon.log"), 15))
 		case <-ctx.Done():
 			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", s.file("daemon.log"), tail(s.file("daemon.log"), 15))
+		}
+	}
+	return awaitDatabases(ctx, s)
+}
+
+// awaitDatabases waits until the databases of an earlier run listen again: the emulator starts them after it answers.
+func awaitDatabases(ctx context.Context, s *state) error {
+	cfg, err := awsConfig(ctx, s)
+	if err != nil {
+		return err
+	}
+	found, err := rds.NewFromConfig(cfg).DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{})
+	if err != nil {
+		return fmt.Errorf("list the databases: %w", err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for _, db := range found.DBInstances {
+		if db.Endpoint == nil {
+			continue
+		}
+		address := net.JoinHostPort(aws.ToString(db.Endpoint.Address), strconv.Itoa(int(aws.ToInt32(db.Endpoint.Port))))
+		for {
+			conn, err := net.DialTimeout("tcp", address, time.Second)
+			if err == nil {
+				conn.Close()
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return fmt.Errorf("database %s at %s did not come back; the end of %s:\n%s",
+					aws.ToString(db.DBInstanceIdentifier), address, s.file("daemon.log"), tail(s.file("daemon.log"), 15))
+			}
 		}
 	}
 	return nil
