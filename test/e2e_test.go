@@ -31,13 +31,13 @@ const (
 // TestDeployment is the life of a deployment from an empty account to its end, with a second stack beside it.
 func TestDeployment(t *testing.T) {
 	b := newBox(t)
-	if !b.step(t, "FirstUpServesALogin", firstUp) {
-		return
-	}
+	t.Cleanup(func() { os.Remove(b.secondConfig()) })
+	b.must(b.run(25*time.Minute, "run", "--", "pulumi", "version"))
 	t.Run("SideBySide", func(t *testing.T) {
 		t.Run("First", func(t *testing.T) {
 			t.Parallel()
 			b.steps(t, // each day builds on the one before
+				day{"FirstUpServesALogin", firstUp},
 				day{"SecondUpChangesNothing", secondUp},
 				day{"SecretsStandNowhereInClear", secrets},
 				day{"RefreshSeesRowsAndUpHealsThem", rows},
@@ -46,12 +46,19 @@ func TestDeployment(t *testing.T) {
 				day{"PreviewWorksWithoutTheDatabase", previewWithoutDatabase},
 			)
 		})
-		b.parallel(t, "Second", secondStack)
+		b.parallel(t, "Second", comeAndGo)
 	})
-	if t.Failed() {
+	if t.Failed() || !b.step(t, "StateOutlivesAStop", restart) {
 		return
 	}
-	b.steps(t, day{"StateOutlivesAStop", restart}, day{"DestroyLeavesOnlyTheSnapshot", destroy})
+	t.Run("Destroy", func(t *testing.T) {
+		for _, stack := range []string{"sandbox", secondStack} {
+			b.parallel(t, stack, func(t *testing.T, b *box) {
+				b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack))
+			})
+		}
+	})
+	b.step(t, "NothingIsLeftButTheSnapshots", func(t *testing.T, b *box) { b.wantEmptyAccount() })
 }
 
 type day struct {
@@ -469,45 +476,54 @@ func (b *box) exportWithSecrets() string {
 	return r.out
 }
 
-// secondStack lives beside the first one: it comes, serves, goes, and comes again.
-func secondStack(t *testing.T, b *box) {
-	const name = "second"
-	config := filepath.Join(b.project, "Pulumi."+name+".yaml")
+const secondStack = "second"
+
+func (b *box) secondConfig() string { return filepath.Join(b.project, "Pulumi."+secondStack+".yaml") }
+
+// comeAndGo is the second stack: it comes, goes, and comes again, and the first one does not notice.
+func comeAndGo(t *testing.T, b *box) {
 	data, err := os.ReadFile(filepath.Join(b.project, "Pulumi.sandbox.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(config, data, 0o644); err != nil {
+	if err := os.WriteFile(b.secondConfig(), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.Remove(config) })
+	b.must(b.pulumi("stack", "init", secondStack, "--no-select"))
+	b.must(b.pulumi("up", "--yes", "--skip-preview", "--stack", secondStack))
+	b.bothServe()
+	b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", secondStack))
 	first := b.status()
-	b.must(b.pulumi("stack", "init", name, "--no-select"))
-	for _, time := range []string{"first", "second"} {
-		b.must(b.pulumi("up", "--yes", "--skip-preview", "--stack", name))
-		outputs := b.must(b.silent("run", "--", "pulumi", "stack", "output", "--json", "--stack", name))
-		second := statusReport{Edge: first.Edge}
-		if err := json.Unmarshal([]byte(outputs.out), &second.Outputs); err != nil {
-			t.Fatalf("outputs of the second stack: %v\n%s", err, outputs.out)
-		}
-		if first.output(t, "siteUrl") == second.output(t, "siteUrl") || first.output(t, "cluster") == second.output(t, "cluster") {
-			t.Error("the two stacks share a site or a cluster")
-		}
-		for _, stack := range []statusReport{first, second} {
-			if r := get(t, stack, "/health"); r.StatusCode != 200 {
-				t.Errorf("%s/health, %s time: %s", stack.output(t, "siteUrl"), time, r.Status)
-			}
-		}
-		b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", name))
-		if r := get(t, first, "/health"); r.StatusCode != 200 {
-			t.Errorf("destroying the second stack took the first one down: %s", r.Status)
-		}
+	if r := get(t, first, "/health"); r.StatusCode != 200 {
+		t.Errorf("destroying the second stack took the first one down: %s", r.Status)
 	}
+	b.must(b.pulumi("up", "--yes", "--skip-preview", "--stack", secondStack))
+	b.bothServe()
 }
 
-func destroy(t *testing.T, b *box) {
-	b.must(b.pulumi("destroy", "--yes", "--skip-preview"))
-	b.wantEmptyAccount()
+func (b *box) bothServe() {
+	b.t.Helper()
+	outputs := b.must(b.silent("run", "--", "pulumi", "stack", "output", "--json", "--stack", secondStack))
+	second := statusReport{Edge: b.status().Edge}
+	if err := json.Unmarshal([]byte(outputs.out), &second.Outputs); err != nil {
+		b.t.Fatalf("outputs of the second stack: %v\n%s", err, outputs.out)
+	}
+	if got := second.output(b.t, "cluster"); got != "plan-charge-second-cluster" {
+		b.t.Errorf("the second stack's cluster is %s", got)
+	}
+	if r := get(b.t, second, "/health"); r.StatusCode != 200 {
+		b.t.Errorf("the second stack: %s", r.Status)
+	}
+	first := b.status()
+	if _, up := first.Outputs["siteUrl"]; !up { // still on its way
+		return
+	}
+	if first.output(b.t, "siteUrl") == second.output(b.t, "siteUrl") {
+		b.t.Error("the two stacks share a site")
+	}
+	if r := get(b.t, first, "/health"); r.StatusCode != 200 {
+		b.t.Errorf("the first stack: %s", r.Status)
+	}
 }
 
 // wantEmptyAccount looks for what a destroyed stack must not leave, and for the final snapshot that it must.
