@@ -30,6 +30,7 @@ const (
 
 // TestDeployment is the life of a deployment from an empty account to its end, with a second stack beside it.
 func TestDeployment(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := newBox(t)
 	t.Cleanup(func() { os.Remove(b.secondConfig()) })
 	b.must(b.run(25*time.Minute, "run", "--", "pulumi", "version"))

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,10 +76,17 @@ func newBox(t *testing.T) *box {
 	return b
 }
 
-// freeOffset finds an offset at which all of the sandbox's ports are free.
+var (
+	offsets    sync.Mutex
+	lastOffset = 4500 // given to a sandbox, which may not have taken its ports yet
+)
+
+// freeOffset finds an offset at which all of a sandbox's ports are free.
 func freeOffset(t *testing.T) int {
 	t.Helper()
-	for offset := 5000; offset < 40000; offset += 500 {
+	offsets.Lock()
+	defer offsets.Unlock()
+	for offset := lastOffset + 500; offset < 40000; offset += 500 {
 		free := true
 		for _, port := range []int{4566, 4567, 4580, 15432, 15433} {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+offset))
@@ -89,6 +97,7 @@ func freeOffset(t *testing.T) int {
 			l.Close()
 		}
 		if free {
+			lastOffset = offset
 			return offset
 		}
 	}

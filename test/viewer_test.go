@@ -1,0 +1,137 @@
+package test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	// rate is how often the client outside asks.
+	rate = 100 * time.Millisecond
+	// gapAllowed is the longest time without a good answer that a loaded machine is granted.
+	gapAllowed = 5 * time.Second
+)
+
+// viewer is a client of the site that asks all the time, as users do, and remembers what it was told.
+type viewer struct {
+	url, host string
+	client    http.Client
+	end       chan struct{}
+	asking    sync.WaitGroup
+
+	mu       sync.Mutex
+	statuses map[string]int // by request and status
+	bad      []string       // the first answers that no user should get
+	badCount int
+	good     time.Time // when the last good answer came
+	gap      time.Duration
+	versions []string // in the order in which they first answered
+	latest   string
+}
+
+// watch starts a viewer of the site at the edge.
+func watch(edge, host string) *viewer {
+	v := &viewer{
+		url: edge, host: host, end: make(chan struct{}), statuses: map[string]int{}, good: time.Now(),
+		client: http.Client{Timeout: 20 * time.Second},
+	}
+	v.asking.Go(func() {
+		tick := time.NewTicker(rate)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-v.end:
+				return
+			case <-tick.C:
+			}
+			// Each request has its own goroutine: a slow one must not hide what the next would have met.
+			if i%2 == 0 {
+				v.asking.Go(func() { v.ask(http.MethodGet, "/health", "", 200) })
+			} else {
+				v.asking.Go(func() {
+					v.ask(http.MethodPost, "/api/v1/auth/sso/token-exchange", `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`, 400)
+				})
+			}
+		}
+	})
+	return v
+}
+
+func (v *viewer) ask(method, path, body string, want int) {
+	began := time.Now()
+	req, err := http.NewRequest(method, v.url+path, strings.NewReader(body))
+	if err != nil {
+		panic(err) // the URL is a constant but for the edge's address
+	}
+	req.Host = v.host
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := v.client.Do(req)
+	status, version := "no answer", ""
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	if err == nil {
+		status, version = fmt.Sprint(resp.StatusCode), resp.Header.Get("X-Served-By")
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.statuses[method+" "+status]++
+	if version != "" {
+		v.latest = version
+		if !slices.Contains(v.versions, version) {
+			v.versions = append(v.versions, version)
+		}
+	}
+	if status != fmt.Sprint(want) {
+		if v.badCount++; v.badCount <= 5 {
+			v.bad = append(v.bad, fmt.Sprintf("%s %s %s: %s after %s %v", began.Format("15:04:05.0"), method, path, status, time.Since(began).Round(time.Millisecond), err))
+		}
+		return
+	}
+	v.gap = max(v.gap, time.Since(v.good))
+	v.good = time.Now()
+}
+
+// stop waits for what was asked.
+func (v *viewer) stop() {
+	close(v.end)
+	v.asking.Wait()
+	v.gap = max(v.gap, time.Since(v.good))
+}
+
+func (v *viewer) last() string { return v.latest }
+
+func (v *viewer) ever(version string) bool { return slices.Contains(v.versions, version) }
+
+// wantUndisturbed fails the test for every user who was told anything but what was asked for.
+func (v *viewer) wantUndisturbed(t *testing.T) {
+	t.Helper()
+	if v.badCount > 0 {
+		t.Errorf("the client outside got %d wrong answers, such as:\n%s", v.badCount, strings.Join(v.bad, "\n"))
+	}
+	if v.gap > gapAllowed {
+		t.Errorf("the site was away for %s, allowed are %s", v.gap, gapAllowed)
+	}
+	if v.ever("") || len(v.statuses) == 0 {
+		t.Error("the client outside asked nothing")
+	}
+}
+
+// String is a line of the log: requests, statuses, longest gap, versions.
+func (v *viewer) String() string {
+	var parts []string
+	total := 0
+	for what, n := range v.statuses {
+		total += n
+		parts = append(parts, fmt.Sprintf("%s: %d", what, n))
+	}
+	slices.Sort(parts)
+	return fmt.Sprintf("%8d  %-34s %9dms  %s", total, strings.Join(parts, ", "), v.gap.Milliseconds(), strings.Join(v.versions, ", "))
+}
