@@ -94,6 +94,7 @@ func firstUp(t *testing.T, b *box) {
 		`✓ organizations .*NDA Partners, Default Organization`,
 		`✓ organization of that user +NDA Partners +NDA Partners`,
 		`resources +\d+ \(aws \d+, command \d+, pgrows \d+, postgresql \d+, random \d+\)`,
+		`tools +aws (official|bridged), command (official|stand-in), postgresql (official|bridged), pulumi (official|built), `,
 		`time: pulumi up`,
 	} {
 		if !regexp.MustCompile(line).MatchString(r.out) {
