@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 	cloudfronttypes "github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -59,15 +57,6 @@ func newIncident(ctx context.Context, s *state, report *statusReport) (*incident
 		cluster: text("cluster"), service: text("service"), distribution: text("distributionId"), appSecret: text("databaseUrlSecret"),
 		migrationFamily: strings.TrimSuffix(text("service"), "backend") + "migration",
 	}, nil
-}
-
-// awsConfig is for calls of the sandbox's own.
-func awsConfig(ctx context.Context, s *state) (aws.Config, error) {
-	return awsconfig.LoadDefaultConfig(ctx,
-		awsconfig.WithRegion("eu-west-3"),
-		awsconfig.WithBaseEndpoint(s.gatewayURL()),
-		awsconfig.WithAppID("plan-charge-sandbox"),
-		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
 }
 
 // build makes the four faults. It can be called again after a build that did not get to its end.

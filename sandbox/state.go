@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
 // Variables that move the sandbox, so that several can live side by side on one machine.
@@ -82,6 +87,15 @@ func (s *state) file(name ...string) string {
 
 func (s *state) gatewayURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.Ports.Gateway) }
 func (s *state) edgeURL() string    { return fmt.Sprintf("http://127.0.0.1:%d", s.Ports.Edge) }
+
+// awsConfig is for calls of the sandbox's own.
+func awsConfig(ctx context.Context, s *state) (aws.Config, error) {
+	return awsconfig.LoadDefaultConfig(ctx,
+		awsconfig.WithRegion("eu-west-3"),
+		awsconfig.WithBaseEndpoint(s.gatewayURL()),
+		awsconfig.WithAppID("plan-charge-sandbox"),
+		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+}
 
 func readJSON(path string, into any) error {
 	data, err := os.ReadFile(path)
