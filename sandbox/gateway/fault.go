@@ -18,7 +18,11 @@ const (
 	FaultError    = "500"      // an internal error instead of the call
 	FaultThrottle = "throttle" // refused as too many calls
 	FaultDelay    = "delay"    // the call waits first
+	FaultClock    = "clock"    // AWS's clock differs from the callers': stays until it is cleared, and meets every call
 )
+
+// clockTolerance is by how much a call's signing time may differ from AWS's clock (AWS General Reference, Signature Version 4).
+const clockTolerance = 5 * time.Minute
 
 // Fault is what happens to the next calls of an action.
 type Fault struct {
@@ -27,6 +31,7 @@ type Fault struct {
 	Times   int    `json:"times"`   // how many calls; 0 means 1
 	Kind    string `json:"kind"`
 	Delay   int    `json:"delay"` // milliseconds, of FaultDelay
+	Ahead   int    `json:"ahead"` // seconds, of FaultClock: how far AWS's clock is ahead; negative: behind
 }
 
 type faults struct {
@@ -36,7 +41,7 @@ type faults struct {
 
 // Inject adds a fault.
 func (g *Gateway) Inject(f Fault) error {
-	kinds := []string{FaultReset, FaultLose, FaultError, FaultThrottle, FaultDelay}
+	kinds := []string{FaultReset, FaultLose, FaultError, FaultThrottle, FaultDelay, FaultClock}
 	if !slices.Contains(kinds, f.Kind) {
 		return fmt.Errorf("fault kind %q: allowed are %s", f.Kind, strings.Join(kinds, ", "))
 	}
@@ -51,7 +56,7 @@ func (f *faults) take(c *call) *Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, fault := range f.list {
-		if fault.Service != "" && fault.Service != c.service || fault.Action != "" && fault.Action != c.action {
+		if fault.Kind == FaultClock || fault.Service != "" && fault.Service != c.service || fault.Action != "" && fault.Action != c.action {
 			continue
 		}
 		if fault.Times--; fault.Times <= 0 {
@@ -60,6 +65,36 @@ func (f *faults) take(c *call) *Fault {
 		return fault
 	}
 	return nil
+}
+
+// ahead is how far AWS's clock is ahead of this machine's.
+func (f *faults) ahead() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var sum time.Duration
+	for _, fault := range f.list {
+		if fault.Kind == FaultClock {
+			sum += time.Duration(fault.Ahead) * time.Second
+		}
+	}
+	return sum
+}
+
+// outOfTime refuses a call that was signed too far from AWS's clock, now, as AWS does; nil lets it pass.
+func (c *call) outOfTime(signed string, now time.Time) *response {
+	at, err := time.Parse("20060102T150405Z", signed)
+	if err != nil || at.Sub(now).Abs() <= clockTolerance { // calls of the sandbox itself are not signed
+		return nil
+	}
+	message := fmt.Sprintf("Signature expired: %s differs from AWS's clock, %s, by more than 5 min.", signed, now.UTC().Format("20060102T150405Z"))
+	switch c.protocol {
+	case jsonProtocol:
+		return c.failure(http.StatusBadRequest, "InvalidSignatureException", message)
+	case ec2Protocol:
+		return c.failure(http.StatusUnauthorized, "AuthFailure", message)
+	default:
+		return c.failure(http.StatusForbidden, "SignatureDoesNotMatch", message)
+	}
 }
 
 // before does what the fault does ahead of the call; done tells that there is no call.

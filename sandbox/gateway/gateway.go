@@ -173,6 +173,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveCall answers an AWS call and returns the status, 0 for a connection that was cut.
 func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) int {
+	if ahead := g.faults.ahead(); ahead != 0 {
+		now := time.Now().Add(ahead)
+		w.Header().Set("Date", now.UTC().Format(http.TimeFormat)) // clients learn from it by how much they are wrong
+		if refused := c.outOfTime(r.Header.Get("X-Amz-Date"), now); refused != nil {
+			refused.write(w)
+			return refused.status
+		}
+	}
 	fault := g.faults.take(c)
 	if fault != nil {
 		if status, done := fault.before(w, r, c); done {
@@ -267,7 +275,9 @@ func (g *Gateway) send(r *http.Request, c *call) (*http.Response, error) {
 
 func stream(w http.ResponseWriter, resp *http.Response) int {
 	for name, values := range resp.Header {
-		w.Header()[name] = values
+		if name != "Date" { // the gateway's own stands for AWS's clock
+			w.Header()[name] = values
+		}
 	}
 	w.WriteHeader(resp.StatusCode)
 	buf := make([]byte, 32<<10)
@@ -301,7 +311,7 @@ type response struct {
 
 func (a *response) write(w http.ResponseWriter) {
 	for name, values := range a.header {
-		if name != "Content-Length" && name != "Transfer-Encoding" {
+		if name != "Content-Length" && name != "Transfer-Encoding" && name != "Date" {
 			w.Header()[name] = values
 		}
 	}
