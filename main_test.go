@@ -12,6 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"plan-charge/internal/declared"
+	"plan-charge/internal/probe"
 )
 
 var update = flag.Bool("update", false, "accept what is declared as the new golden")
@@ -79,6 +80,7 @@ func TestOrder(t *testing.T) {
 		{"verification-checks", "cdn-distribution"},
 		{"verification-checks", "dns-A"},
 		{"verification-invalidation", "service-service"},
+		{"verification-checks", "verification-invalidation"},
 	} {
 		for _, name := range pair {
 			if p[name] == nil {
@@ -113,6 +115,7 @@ func TestMigrationRunsWhatIsDeployed(t *testing.T) {
 		"MIGRATE_SUBNETS":         "network-private-1-id,network-private-2-id,network-private-3-id",
 		"MIGRATE_SECURITY_GROUPS": "network-tasks-id",
 		"MIGRATE_TIMEOUT":         "30m0s",
+		"MIGRATE_LOCK_TIMEOUT":    "10s",
 	} {
 		if got := run.Get("environment", key); got != want {
 			t.Errorf("%s is %v, want %s", key, got, want)
@@ -123,6 +126,29 @@ func TestMigrationRunsWhatIsDeployed(t *testing.T) {
 		if text := p[task].Get("containerDefinitions").(string); !strings.Contains(text, fmt.Sprintf(`"image":%q`, image)) {
 			t.Errorf("%s runs another image: %s", task, text)
 		}
+	}
+	if got := run.Get("triggers", 0); got != image {
+		t.Errorf("a new image does not migrate: the trigger is %v", got)
+	}
+}
+
+// What is checked through the CDN is what this stack deploys and asks for.
+func TestVerificationChecksWhatIsDeployed(t *testing.T) {
+	s := stack(t, "prod")
+	s.Config["plan-charge:verification"] = `{"version":true,"checks":[{"name":"ping","path":"/api/v1/ping","status":"204"}]}`
+	p, err := declared.Run(s, deploy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var checks []probe.Check
+	if err := json.Unmarshal([]byte(p["verification-checks"].Get("environment", "VERIFY_CHECKS").(string)), &checks); err != nil {
+		t.Fatal(err)
+	}
+	if len(checks) != 6 || checks[5].Path != "/api/v1/ping" || checks[5].Status != "204" {
+		t.Errorf("the stack's own check is not asked: %+v", checks)
+	}
+	if got := checks[0].Fields["version"]; got != "1.0.0" {
+		t.Errorf("the version asked for is %q, want the image's", got)
 	}
 }
 

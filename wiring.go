@@ -50,6 +50,7 @@ func migrationArgs(cfg *infra.Config, network *infra.Network, database *infra.Da
 		OwnerURLSecretARN: task.SecretARN,
 		VersionTable:      cfg.Migration.VersionTable,
 		Timeout:           infra.Duration(cfg.Migration.Timeout),
+		LockTimeout:       infra.Duration(cfg.Migration.LockTimeout),
 		DependsOn:         append([]pulumi.Resource{roles}, task.Ready...),
 	}
 }

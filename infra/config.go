@@ -84,6 +84,8 @@ type MigrationConfig struct {
 	CPU          int      `json:"cpu" allowed:"a CPU/memory pair that Fargate has" example:"256"`
 	Memory       int      `json:"memory" allowed:"a CPU/memory pair that Fargate has" example:"512"`
 	Timeout      string   `json:"timeout" allowed:"a duration from 10s to 24h" example:"30m"`
+	// LockTimeout bounds how long a statement may wait for a table while everybody else waits behind it.
+	LockTimeout string `json:"lockTimeout" allowed:"a duration from 10s to 24h" example:"10s"`
 }
 
 // OrganizationsConfig lists the rows of the table organizations.
@@ -168,7 +170,7 @@ func defaults() Config {
 		Tags:          map[string]string{},
 		Network:       NetworkConfig{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
 		Database:      DatabaseConfig{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
-		Migration:     MigrationConfig{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", CPU: 256, Memory: 512, Timeout: "30m"},
+		Migration:     MigrationConfig{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", CPU: 256, Memory: 512, Timeout: "30m", LockTimeout: "10s"},
 		Organizations: OrganizationsConfig{OnRemove: "retain", Rows: []OrganizationConfig{}},
 		Service:       ServiceConfig{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: "20m"},
 		CDN:           CDNConfig{PriceClass: "PriceClass_100"},

@@ -211,6 +211,7 @@ func (c *checker) migration(m MigrationConfig) {
 	c.match("migration.versionTable", m.VersionTable, tableName)
 	c.fargate("migration", m.CPU, m.Memory)
 	c.duration("migration.timeout", m.Timeout)
+	c.duration("migration.lockTimeout", m.LockTimeout)
 }
 
 func (c *checker) organizations(o OrganizationsConfig) {

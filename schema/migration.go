@@ -29,6 +29,7 @@ type MigrationArgs struct {
 	OwnerURLSecretARN pulumi.StringInput
 	VersionTable      string        // with its schema or without
 	Timeout           time.Duration // for the task and everything around it
+	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
 	// DependsOn is what must be there before the task can run.
 	DependsOn []pulumi.Resource
 }
@@ -52,8 +53,8 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 	if err != nil {
 		return nil, err
 	}
-	if args.Timeout <= 0 {
-		return nil, errors.New("NewMigration: Timeout must be above zero")
+	if args.Timeout <= 0 || args.LockTimeout <= 0 {
+		return nil, errors.New("NewMigration: Timeout and LockTimeout must be above zero")
 	}
 	m := &Migration{}
 	if err := ctx.RegisterComponentResource("plan-charge:schema:Migration", name, m, opts...); err != nil {
@@ -92,6 +93,7 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 			"MIGRATE_SECRET_ARN":        args.OwnerURLSecretARN,
 			"MIGRATE_VERSION_TABLE":     pulumi.String(table.schema + "." + table.name),
 			"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
+			"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
 			"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
 		},
 		Triggers: pulumi.Array{args.Image, pulumi.String(command), current.Generation},

@@ -1,9 +1,9 @@
 package schema_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -148,7 +148,7 @@ func migrationArgs() *schema.MigrationArgs {
 		Container: "backend", Image: pulumi.String("backend:1"), Command: []string{"alembic", "upgrade", "head"},
 		SubnetIDs: pulumi.ToStringArray([]string{"subnet-1", "subnet-2"}), SecurityGroupIDs: pulumi.ToStringArray([]string{"sg-1"}),
 		LogGroup: pulumi.String("/migration"), LogStreamPrefix: "ecs", OwnerURLSecretARN: pulumi.String("arn:secret"), VersionTable: "alembic_version",
-		Timeout: 30 * time.Minute,
+		Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second,
 	}
 }
 
@@ -180,7 +180,7 @@ func TestMigration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Family() != "migration" || len(s.Subnets) != 2 || s.Timeout != 30*time.Minute || len(s.Command) != 3 || s.VersionTable != "alembic_version" ||
+	if s.Family() != "migration" || len(s.Subnets) != 2 || s.Timeout != 30*time.Minute || s.LockTimeout != 10*time.Second || len(s.Command) != 3 || s.VersionTable != "alembic_version" ||
 		s.Key != `backend:1 ["alembic","upgrade","head"] 4` || s.LogStreamPrefix != "ecs" || s.SecretARN != "arn:secret" {
 		t.Errorf("settings: %+v", s)
 	}
@@ -207,6 +207,7 @@ func TestMigrationRefusesBadArguments(t *testing.T) {
 	for want, change := range map[string]func(*schema.MigrationArgs){
 		"version table": func(a *schema.MigrationArgs) { a.VersionTable = "a.b.c" },
 		"Timeout":       func(a *schema.MigrationArgs) { a.Timeout = 0 },
+		"LockTimeout":   func(a *schema.MigrationArgs) { a.LockTimeout = 0 },
 	} {
 		args := migrationArgs()
 		change(args)
@@ -276,10 +277,10 @@ func TestVerification(t *testing.T) {
 	if len(s.Checks) != 6 || s.Checks[5].Path != "/api/v1/ping" || s.TaskDefinition == "" || s.DistributionID != "E1" || s.Timeout != time.Minute {
 		t.Errorf("settings: %+v", s)
 	}
-	for _, trigger := range []string{"backend:3", "etag-1", "/api/v1/ping", "site.example"} {
-		if text, _ := json.Marshal(checks["triggers"]); !strings.Contains(string(text), trigger) {
-			t.Errorf("%s is no trigger: %s", trigger, text)
-		}
+	list := checks["environment"].(map[string]any)["VERIFY_CHECKS"]
+	triggers := []any{"https://site.example", "service", "arn:aws:ecs:eu-west-3:1:task-definition/backend:3", "E1", "etag-1", list}
+	if !reflect.DeepEqual(checks["triggers"], triggers) {
+		t.Errorf("triggers: %v, want %v", checks["triggers"], triggers)
 	}
 	invalidation := e.inputs(t, "verification-invalidation")
 	i, err := verify.InvalidationFromEnv(environment(invalidation))

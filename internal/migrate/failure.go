@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,7 +88,7 @@ func judge(s Settings, result end) error {
 	if failure.ExitCode == nil && task.StartedAt == nil && errors.Is(failure.LogErr, tasklog.ErrNoStream) {
 		failure.LogErr = nil // nothing ran that could have written one
 	}
-	failure.Hint = hint(failure, s)
+	failure.Hint = cmp.Or(result.lockNote, hint(failure, s))
 	if !found {
 		failure.Hint = fmt.Sprintf("the task has no container %q", s.Container)
 	}

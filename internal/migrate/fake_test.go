@@ -262,7 +262,7 @@ var errReset = errors.New("read: connection reset by peer")
 func fast() pace {
 	return pace{
 		task: 5 * time.Millisecond, database: 20 * time.Millisecond, lock: 20 * time.Millisecond, patience: 2 * time.Second,
-		stop: 2 * time.Second, quiet: 40 * time.Millisecond, noStream: 200 * time.Millisecond, keep: 10 * time.Millisecond,
+		stop: 2 * time.Second, quiet: 40 * time.Millisecond, noStream: 200 * time.Millisecond,
 	}
 }
 
@@ -271,7 +271,7 @@ func testSettings() Settings {
 		Cluster: "cluster", TaskDefinition: "arn:aws:ecs:eu-west-3:123456789012:task-definition/migration:3", Container: "backend",
 		Command: []string{"alembic", "upgrade", "head"}, Subnets: []string{"subnet-1", "subnet-2"}, SecurityGroups: []string{"sg-1"},
 		LogGroup: "/plan-charge/migration", LogStreamPrefix: "migration", SecretARN: "plan-charge/migration-url",
-		VersionSchema: "public", VersionTable: "alembic_version", VersionColumn: "version_num", Timeout: 20 * time.Second,
+		VersionSchema: "public", VersionTable: "alembic_version", VersionColumn: "version_num", Timeout: 20 * time.Second, LockTimeout: 10 * time.Second,
 	}
 }
 

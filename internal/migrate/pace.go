@@ -15,13 +15,12 @@ type pace struct {
 	stop     time.Duration // for a task that was told to stop
 	quiet    time.Duration // without a new line after which a stopped task's log is complete
 	noStream time.Duration // for the stream of a stopped task to appear
-	keep     time.Duration // between two signs of life on the lock's connection
 }
 
 func defaultPace() pace {
 	return pace{
 		task: 2 * time.Second, database: 2 * time.Second, lock: time.Second, patience: 2 * time.Minute,
-		stop: 90 * time.Second, quiet: 2 * time.Second, noStream: 20 * time.Second, keep: 20 * time.Second,
+		stop: 90 * time.Second, quiet: 2 * time.Second, noStream: 20 * time.Second,
 	}
 }
 

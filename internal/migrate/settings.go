@@ -24,12 +24,16 @@ type Settings struct {
 	VersionTable    string
 	VersionColumn   string
 	Timeout         time.Duration // for everything: waiting for others, the task, reading the revision
+	LockTimeout     time.Duration // for a statement that keeps others from a table while it waits for it
 	Key             string        // what the migration depends on: image, command and generation; may be empty
 	UnlessDone      bool          // do nothing when the last migration was one for this Key and its revision is still there
 }
 
-// DefaultTimeout bounds a migration when nothing else is said.
-const DefaultTimeout = time.Hour
+// What bounds a migration, and its waits for tables, when nothing else is said.
+const (
+	DefaultTimeout     = time.Hour
+	DefaultLockTimeout = 10 * time.Second
+)
 
 // FromEnv reads the settings from MIGRATE_… variables; the error names every mistake.
 func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
@@ -45,6 +49,7 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		SecretARN:       r.Required("MIGRATE_SECRET_ARN", "the ARN or name of the secret with the owner's database URL", "plan-charge-prod/migration-url"),
 		VersionColumn:   r.Optional("MIGRATE_VERSION_COLUMN", revision.DefaultColumn),
 		Timeout:         r.Duration("MIGRATE_TIMEOUT", DefaultTimeout),
+		LockTimeout:     r.Duration("MIGRATE_LOCK_TIMEOUT", DefaultLockTimeout),
 		Key:             r.Optional("MIGRATE_KEY", ""),
 	}
 	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)

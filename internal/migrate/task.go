@@ -155,6 +155,8 @@ type end struct {
 	log  []string
 	// logErr says why the log could not be read to its end.
 	logErr error
+	// lockNote says which of its statements was cancelled for waiting too long, or is empty.
+	lockNote string
 }
 
 // follow reports a task's status and log until it has stopped. When ctx ends first, or ECS cannot be asked any more,
@@ -167,7 +169,7 @@ func (m *migration) follow(ctx context.Context, arn, what string) (end, error) {
 		result     end
 		status     string
 		lastAnswer = time.Now()
-		lastSign   = time.Now()
+		locks      = lockWatch{limit: m.LockTimeout}
 	)
 	fail := func(err error) (end, error) {
 		step.Done(err)
@@ -193,13 +195,13 @@ func (m *migration) follow(ctx context.Context, arn, what string) (end, error) {
 		}
 		if aws.ToString(result.task.LastStatus) == stopped {
 			m.drain(ctx, stream, &result)
+			result.lockNote = locks.note
 			step.Done(judge(m.Settings, result))
 			return result, nil
 		}
 		m.pull(ctx, stream, &result)
-		if m.db != nil && time.Since(lastSign) > m.pace.keep {
-			_ = m.db.alive(ctx) // a lost connection is made again at the end
-			lastSign = time.Now()
+		if waiting := locks.look(ctx, m.db); waiting != "" {
+			step.Note(waiting)
 		}
 		if err := m.pace.wait(ctx, m.pace.task); err != nil {
 			return fail(err)
