@@ -1,25 +1,32 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
-.PHONY: sandbox test unit e2e faults bench fuzz stop
+.PHONY: sandbox test setup unit e2e some-faults faults replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run -v ./sandbox up
 
-test: unit e2e ## everything that CI runs
+test: setup ## everything that CI runs; side by side, because most of it waits
+	$(MAKE) -j3 unit e2e some-faults
 
-unit:
+setup:
 	go run -v ./sandbox setup
+
+unit: setup
 	go vet ./...
-	go test $$(go list ./... | grep -v /test$$)
+	go test -p 4 $$(go list ./... | grep -v /test$$)
 
-e2e: ## the whole program on a sandbox of its own
-	go run -v ./sandbox setup
-	go test -v -count=1 -timeout 60m ./test
+e2e: setup ## the whole program on sandboxes of its own
+	go test -v -count=1 -parallel 8 -timeout 60m ./test
 
-faults: ## every failing rollout, and a fault at every point of a change; writes docs/faults.md
-	go run -v ./sandbox setup
-	PLAN_CHARGE_FAULTS=all go test -v -count=1 -timeout 60m -run TestRollouts ./test
-	go run ./test/faults -points 0 -table docs/faults.md
+some-faults: setup ## a few of the faults below, others each time
+	go run ./test/faults -points 5
+
+faults: setup ## every failing rollout, and a fault at every point of a change; writes docs/rollouts.md and docs/faults.md
+	PLAN_CHARGE_FAULTS=all PLAN_CHARGE_TABLE=$(CURDIR)/docs/rollouts.md go test -v -count=1 -timeout 60m -run TestRollouts ./test
+	go run ./test/faults -points 0 -boxes 2 -table docs/faults.md
+
+replay: ## build the incident on the sandbox, and watch one `pulumi up` heal it
+	go run -v ./sandbox replay
 
 fuzz: ## every fuzz target for half a minute
 	./test/fuzz.sh 30s

@@ -1,12 +1,10 @@
 package test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -79,16 +77,4 @@ func countNetworks(t *testing.T, ctx context.Context, cfg aws.Config) int {
 		t.Fatalf("DescribeVpcs: %s %s %v", resp.Status, body, err)
 	}
 	return strings.Count(string(body), "<vpcId>")
-}
-
-// silent is run without showing the output, for what holds secrets.
-func (b *box) silent(args ...string) result {
-	cmd := exec.Command(b.binary, args...)
-	cmd.Dir, cmd.Env = b.project, b.env
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return result{strings.TrimSpace(errs.String()), cmd.ProcessState.ExitCode()}
-	}
-	return result{out.String(), 0}
 }

@@ -14,12 +14,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+
+	"plan-charge/test/testbed"
 )
 
 const (
@@ -33,7 +33,7 @@ func TestDeployment(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := newBox(t)
 	t.Cleanup(func() { os.Remove(b.secondConfig()) })
-	b.must(b.run(25*time.Minute, "run", "--", "pulumi", "version"))
+	b.must(b.pulumi("version"))
 	t.Run("SideBySide", func(t *testing.T) {
 		t.Run("First", func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +118,7 @@ func firstUp(t *testing.T, b *box) {
 func secondUp(t *testing.T, b *box) {
 	r := b.must(b.run(10*time.Minute, "up"))
 	if !regexp.MustCompile(`Resources:\s+\d+ unchanged\s`).MatchString(r.out) {
-		t.Errorf("the second up changed something:\n%s", lastLines(r.out, 60))
+		t.Errorf("the second up changed something:\n%s", testbed.LastLines(r.out, 60))
 	}
 	b.wantNoDrift()
 }
@@ -127,7 +127,7 @@ func secondUp(t *testing.T, b *box) {
 func (b *box) wantNoDrift() {
 	b.t.Helper()
 	if r := b.pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.code != 0 {
-		b.t.Fatalf("refresh reports drift (exit code %d):\n%s", r.code, lastLines(r.out, 80))
+		b.t.Fatalf("refresh reports drift (exit code %d):\n%s", r.code, testbed.LastLines(r.out, 80))
 	}
 	b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
 }
@@ -260,8 +260,7 @@ func (b *box) runTask(command string) int {
 
 func (b *box) aws() aws.Config {
 	b.t.Helper()
-	cfg, err := awsconfig.LoadDefaultConfig(context.Background(), awsconfig.WithRegion("eu-west-3"), awsconfig.WithBaseEndpoint(b.status().AWS),
-		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
+	cfg, err := b.AWS(context.Background())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -337,44 +336,14 @@ func errorCaching(t *testing.T, b *box) {
 func fromCache(r *http.Response) bool { return r.Header.Get("Age") != "" }
 
 func previewWithoutDatabase(t *testing.T, b *box) {
-	var containers []struct {
-		Id, Image string
-		Names     []string
-	}
-	b.engineAPI(http.MethodGet, "/containers/json", &containers)
-	stopped := ""
-	for _, c := range containers {
-		if strings.HasPrefix(c.Image, "postgres") && strings.Contains(strings.Join(c.Names, " "), "plan-charge-sandbox") {
-			stopped = c.Id
-			b.engineAPI(http.MethodPost, "/containers/"+c.Id+"/stop", nil)
-		}
-	}
-	if stopped == "" {
-		t.Fatalf("no database among %v", containers)
-	}
-	defer b.engineAPI(http.MethodPost, "/containers/"+stopped+"/start", nil)
-	r := b.pulumi("preview", "--diff", "--config-file", b.changedConfig("name: NDA Partners", "name: NDA Partners SAS"))
+	database := b.database()
+	b.do("stop", database)
+	defer b.do("start", database)
+	r := b.pulumi("preview", "--diff", "--config-file", b.config("name: NDA Partners", "name: NDA Partners SAS"))
 	if r.code != 0 {
-		t.Fatalf("preview ended with %d:\n%s", r.code, lastLines(r.out, 60))
+		t.Fatalf("preview ended with %d:\n%s", r.code, testbed.LastLines(r.out, 60))
 	}
 	wantIn(t, r.out, "id="+ndaPartners, `name: "NDA Partners" => "NDA Partners SAS"`, "1 to update", "could not")
-}
-
-// changedConfig writes the sandbox's settings to another file with one text replaced, and returns its path.
-func (b *box) changedConfig(old, new string) string {
-	b.t.Helper()
-	data, err := os.ReadFile(filepath.Join(b.project, "Pulumi.sandbox.yaml"))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if !strings.Contains(string(data), old) {
-		b.t.Fatalf("Pulumi.sandbox.yaml has no %q", old)
-	}
-	path := filepath.Join(b.t.TempDir(), "Pulumi.sandbox.yaml")
-	if err := os.WriteFile(path, []byte(strings.Replace(string(data), old, new, 1)), 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-	return path
 }
 
 func restart(t *testing.T, b *box) {
@@ -389,31 +358,18 @@ func restart(t *testing.T, b *box) {
 }
 
 func secrets(t *testing.T, b *box) {
-	full := b.status("--show-secrets")
-	u, err := url.Parse(full.Database)
+	known, err := b.Secrets(context.Background())
 	if err != nil {
 		t.Fatal(err)
-	}
-	owner, _ := u.User.Password()
-	if len(owner) < 20 {
-		t.Fatalf("the owner's password is missing or short: %d characters", len(owner))
-	}
-	known := map[string]string{"owner's password": owner}
-	export := b.exportWithSecrets()
-	for _, m := range regexp.MustCompile(`"plaintext": ?"\\"([A-Za-z0-9]{16,})\\""`).FindAllStringSubmatch(export, -1) {
-		known["the generated value "+m[1][:3]+"…"] = m[1]
-	}
-	if len(known) < 4 { // the owner's is among them twice
-		t.Errorf("found %d secrets, want the owner's, the app's and the origin header's", len(known)-1)
 	}
 
 	preview := b.must(b.pulumi("preview", "--diff", "--show-replacement-steps"))
 	places := map[string]string{"preview": preview.out, "state": b.must(b.pulumi("stack", "export")).out, "outputs": b.must(b.pulumi("stack", "output")).out}
-	err = filepath.Walk(b.state, func(path string, info os.FileInfo, err error) error {
+	err = filepath.Walk(b.State, func(path string, info os.FileInfo, err error) error {
 		if err != nil || !info.Mode().IsRegular() || info.Size() > 64<<20 {
 			return nil
 		}
-		rel, _ := filepath.Rel(b.state, path)
+		rel, _ := filepath.Rel(b.State, path)
 		// The emulator keeps its Secrets Manager and the database its files: those hold secrets by design, readable by their owner only.
 		if strings.HasSuffix(rel, ".log") || strings.HasSuffix(rel, ".jsonl") || strings.HasPrefix(rel, "pulumi"+string(filepath.Separator)) {
 			data, err := os.ReadFile(path)
@@ -458,33 +414,20 @@ func secrets(t *testing.T, b *box) {
 		}
 	}
 	for place, text := range places {
-		for what, value := range known {
-			if strings.Contains(text, value) || strings.Contains(text, url.QueryEscape(value)) {
-				t.Errorf("%s stands in clear in %s", what, place)
-			}
+		for _, what := range known.In(text) {
+			t.Errorf("%s stands in clear in %s", what, place)
 		}
 	}
 	t.Logf("looked for %d secrets in %d places", len(known), len(places))
 }
 
-// exportWithSecrets reads the state as only its owner can; its output stays out of the test's log.
-func (b *box) exportWithSecrets() string {
-	b.t.Helper()
-	quiet := *b
-	r := quiet.silent("run", "--", "pulumi", "stack", "export", "--show-secrets")
-	if r.code != 0 {
-		b.t.Fatalf("stack export --show-secrets ended with %d", r.code)
-	}
-	return r.out
-}
-
 const secondStack = "second"
 
-func (b *box) secondConfig() string { return filepath.Join(b.project, "Pulumi."+secondStack+".yaml") }
+func (b *box) secondConfig() string { return filepath.Join(b.Project, "Pulumi."+secondStack+".yaml") }
 
 // comeAndGo is the second stack: it comes, goes, and comes again, and the first one does not notice.
 func comeAndGo(t *testing.T, b *box) {
-	data, err := os.ReadFile(filepath.Join(b.project, "Pulumi.sandbox.yaml"))
+	data, err := os.ReadFile(filepath.Join(b.Project, "Pulumi.sandbox.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -505,8 +448,9 @@ func comeAndGo(t *testing.T, b *box) {
 
 func (b *box) bothServe() {
 	b.t.Helper()
-	outputs := b.must(b.silent("run", "--", "pulumi", "stack", "output", "--json", "--stack", secondStack))
-	second := statusReport{Edge: b.status().Edge}
+	outputs := b.must(b.pulumi("stack", "output", "--json", "--stack", secondStack))
+	var second status
+	second.Edge = b.status().Edge
 	if err := json.Unmarshal([]byte(outputs.out), &second.Outputs); err != nil {
 		b.t.Fatalf("outputs of the second stack: %v\n%s", err, outputs.out)
 	}
@@ -517,7 +461,7 @@ func (b *box) bothServe() {
 		b.t.Errorf("the second stack: %s", r.Status)
 	}
 	first := b.status()
-	if _, up := first.Outputs["siteUrl"]; !up { // still on its way
+	if first.Output("siteUrl") == "" { // still on its way
 		return
 	}
 	if first.output(b.t, "siteUrl") == second.output(b.t, "siteUrl") {
@@ -553,22 +497,11 @@ func (b *box) wantEmptyAccount() {
 			b.t.Errorf("%d %s are left", count, what)
 		}
 	}
-	var containers []struct{ Id, Image string }
-	b.engineAPI(http.MethodGet, "/containers/json", &containers)
+	containers, err := b.Containers(ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	if len(containers) != 0 {
 		b.t.Errorf("processes are left: %v", containers)
-	}
-}
-
-// eventually awaits a condition; it fails the test when the bound is over.
-func eventually(t *testing.T, bound time.Duration, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(bound); ; time.Sleep(200 * time.Millisecond) {
-		if condition() {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s for %s", bound, what)
-		}
 	}
 }

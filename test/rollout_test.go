@@ -3,16 +3,20 @@ package test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"plan-charge/test/testbed"
 )
 
 // allFaults asks for the slow failures too. CI leaves them to `make faults`.
@@ -23,6 +27,7 @@ type failingUp struct {
 	name     string
 	image    string
 	replace  []string // in the stack's configuration, pairs of old and new text
+	disturb  func(*box) (undo func())
 	says     []string // in the output of `up`
 	slow     bool     // only with all faults
 	sees5xx  bool     // the new version answers until it is withdrawn
@@ -38,6 +43,18 @@ var failingUps = []failingUp{
 		name: "migration hangs", image: "1.1.0-hang-migration", slow: true,
 		replace: []string{"  plan-charge:migration:\n    timeout: 5m", "  plan-charge:migration:\n    timeout: 45s"},
 		says:    []string{"was given up", "MIGRATE_TIMEOUT, 45s", "it was stopped", "waiting for something that never comes"},
+	},
+	{
+		name: "migration is killed", image: "1.1.0-hang-migration", slow: true, disturb: killMigration,
+		says: []string{"migration task", "exited with code 137", "code 137 means killed", "waiting for something that never comes"},
+	},
+	{
+		name: "a transaction in the migration's way", image: "1.1.0", slow: true, disturb: readUsers,
+		says: []string{"migration task", "exited with code 1", "waits for a lock on table users", "was cancelled after 10s", "migration.lockTimeout"},
+	},
+	{
+		name: "migration's secret is gone", image: "1.1.0", slow: true, disturb: deleteOwnerSecret,
+		says: []string{"read the owner's database URL from secret", "plan-charge-sandbox"},
 	},
 	{
 		name: "image is missing", image: "missing-1.1.0", slow: true,
@@ -63,15 +80,19 @@ func TestRollouts(t *testing.T) {
 	b := newBox(t)
 	b.must(b.run(25*time.Minute, "up"))
 	s := b.status()
-	var table strings.Builder
-	fmt.Fprintf(&table, "%-32s %7s %8s  %-34s %-11s %s\n", "up", "took", "requests", "statuses", "longest gap", "served by")
+	table := "| pulumi up | ended | took | requests | statuses | longest gap | served by |\n|---|---|---|---|---|---|---|\n"
 	// watched runs one `up` with a client outside, and adds the client's log to the table.
 	watched := func(t *testing.T, b *box, name, image string, replace ...string) (result, *viewer) {
-		v := watch(s.Edge, strings.TrimPrefix(s.output(t, "siteUrl"), "https://"))
+		v := watch(s.Status)
 		began := time.Now()
 		r := b.upWith(image, replace...)
 		v.stop()
-		fmt.Fprintf(&table, "%-32s %6.0fs %s\n", name, time.Since(began).Seconds(), v)
+		ended := "failed"
+		if r.code == 0 {
+			ended = "succeeded"
+		}
+		cells := append([]string{name, ended, fmt.Sprintf("%.0f s", time.Since(began).Seconds())}, v.row()...)
+		table += "| " + strings.Join(cells, " | ") + " |\n"
 		return r, v
 	}
 	step := func(name string, f func(t *testing.T, b *box)) {
@@ -84,7 +105,12 @@ func TestRollouts(t *testing.T) {
 		}
 		step(c.name, func(t *testing.T, b *box) {
 			before := b.look(s)
+			undo := func() {}
+			if c.disturb != nil {
+				undo = c.disturb(b)
+			}
 			r, v := watched(t, b, c.name, c.image, c.replace...)
+			undo()
 			if r.code == 0 {
 				t.Fatal("up reports a success")
 			}
@@ -109,7 +135,7 @@ func TestRollouts(t *testing.T) {
 
 	step("good version converges after the failures", func(t *testing.T, b *box) {
 		before := b.look(s)
-		r, v := watched(t, b, "1.0.0 -> 1.1.0", "1.1.0")
+		r, v := watched(t, b, "a good version after all of these", "1.1.0")
 		b.must(r)
 		v.wantUndisturbed(t)
 		after := b.look(s)
@@ -123,34 +149,85 @@ func TestRollouts(t *testing.T) {
 			t.Errorf("served by %v, want %v", v.versions, want)
 		}
 		b.wantMigratedFirst(s, after.definition)
-		if r := b.pulumi("preview", "--refresh", "--expect-no-changes", "--diff", "--config-file", b.configFile()); r.code != 0 {
-			t.Errorf("the next preview would change something (exit code %d):\n%s", r.code, lastLines(r.out, 60))
+		if r := b.pulumi("preview", "--refresh", "--expect-no-changes", "--diff", "--config-file", b.config("plan-charge/backend:1.0.0", "plan-charge/backend:1.1.0")); r.code != 0 {
+			t.Errorf("the next preview would change something (exit code %d):\n%s", r.code, testbed.LastLines(r.out, 60))
 		}
 	})
-	t.Logf("a client outside, ten requests a second through the edge, half GET /health, half logins:\n%s", table.String())
+	t.Logf("what a client outside saw:\n%s", table)
+	if path := os.Getenv("PLAN_CHARGE_TABLE"); path != "" && !t.Failed() {
+		if err := os.WriteFile(path, []byte(rolloutsPage+table), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
-func (b *box) configFile() string { return filepath.Join(b.state, "up.yaml") }
+// rolloutsPage is what stands above the table in docs/rollouts.md.
+const rolloutsPage = `# Failing deployments, seen from outside
 
-// upWith deploys an image, with changes to the sandbox's configuration. That file itself stays as it is: `up --config`
-// would write to it.
+Made by ` + "`make faults`" + `; it is written over by the next run. While each of these deployments ran, a client outside asked through
+the CDN ten times a second, half of it GET /health, which wants 200, half logins with a token that is no good, which want 400.
+After each that failed, the service ran the same task definition as before, in one deployment, no migration task ran, and
+tables, revision and organizations were as before. The longest gap is the longest time without such an answer.
+
+A version that is well by its health check and answers logins with 500 is seen by users until its alarm rings: that is what a
+rolling deployment cannot hide, and what rolls it back.
+
+`
+
+// upWith deploys an image, with changes to the sandbox's configuration.
 func (b *box) upWith(image string, replace ...string) result {
 	b.t.Helper()
-	data, err := os.ReadFile(filepath.Join(b.project, "Pulumi.sandbox.yaml"))
+	config := b.config(append([]string{"plan-charge/backend:1.0.0", "plan-charge/backend:" + image}, replace...)...)
+	return b.pulumi("up", "--yes", "--skip-preview", "--config-file", config)
+}
+
+// killMigration kills the next migration's process as soon as it runs.
+func killMigration(b *box) (undo func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		for ; ctx.Err() == nil; time.Sleep(200 * time.Millisecond) {
+			running, _ := b.Containers(ctx) // asked again anyway
+			for _, c := range running {
+				if !strings.Contains(c.Image, "hang-migration") {
+					continue
+				}
+				time.Sleep(3 * time.Second) // for the first lines of its log
+				if err := b.Engine(ctx, http.MethodPost, "/containers/"+c.ID+"/kill", nil); err != nil {
+					b.t.Error(err)
+				}
+				return
+			}
+		}
+	})
+	return func() { cancel(); killing.Wait() }
+}
+
+// readUsers leaves a transaction open that has read the table users, as a query editor does.
+func readUsers(b *box) (undo func()) {
+	conn := b.connect()
+	tx, err := conn.Begin(context.Background())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	text := string(data)
-	for pair := range slices.Chunk(append([]string{"plan-charge/backend:1.0.0", "plan-charge/backend:" + image}, replace...), 2) {
-		if !strings.Contains(text, pair[0]) {
-			b.t.Fatalf("Pulumi.sandbox.yaml has no %q", pair[0])
-		}
-		text = strings.Replace(text, pair[0], pair[1], 1)
-	}
-	if err := os.WriteFile(b.configFile(), []byte(text), 0o600); err != nil {
+	if _, err := tx.Exec(context.Background(), `SELECT count(*) FROM users`); err != nil {
 		b.t.Fatal(err)
 	}
-	return b.pulumi("up", "--yes", "--skip-preview", "--config-file", b.configFile())
+	return func() { tx.Rollback(context.Background()) }
+}
+
+// deleteOwnerSecret schedules the migration's secret for deletion, from where it can be brought back.
+func deleteOwnerSecret(b *box) (undo func()) {
+	client := secretsmanager.NewFromConfig(b.aws())
+	arn := b.status().output(b.t, "migrationUrlSecret")
+	if _, err := client.DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &arn, RecoveryWindowInDays: aws.Int64(7)}); err != nil {
+		b.t.Fatal(err)
+	}
+	return func() {
+		if _, err := client.RestoreSecret(context.Background(), &secretsmanager.RestoreSecretInput{SecretId: &arn}); err != nil {
+			b.t.Error(err)
+		}
+	}
 }
 
 // sight is what a failed `up` must not change.
@@ -163,7 +240,7 @@ type sight struct {
 	tasks         int // migration tasks that run
 }
 
-func (b *box) look(s statusReport) sight {
+func (b *box) look(s status) sight {
 	b.t.Helper()
 	ctx := context.Background()
 	client := ecs.NewFromConfig(b.aws())
@@ -196,7 +273,7 @@ func (b *box) look(s statusReport) sight {
 }
 
 // wantMigratedFirst compares the end of the last migration with the first task that it had to come before.
-func (b *box) wantMigratedFirst(s statusReport, definition string) {
+func (b *box) wantMigratedFirst(s status, definition string) {
 	b.t.Helper()
 	ctx := context.Background()
 	client := ecs.NewFromConfig(b.aws())

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"plan-charge/test/testbed"
 )
 
 const (
@@ -20,10 +23,10 @@ const (
 
 // viewer is a client of the site that asks all the time, as users do, and remembers what it was told.
 type viewer struct {
-	url, host string
-	client    http.Client
-	end       chan struct{}
-	asking    sync.WaitGroup
+	site   testbed.Status
+	client http.Client
+	end    chan struct{}
+	asking sync.WaitGroup
 
 	mu       sync.Mutex
 	statuses map[string]int // by request and status
@@ -35,10 +38,10 @@ type viewer struct {
 	latest   string
 }
 
-// watch starts a viewer of the site at the edge.
-func watch(edge, host string) *viewer {
+// watch starts a viewer of a site.
+func watch(site testbed.Status) *viewer {
 	v := &viewer{
-		url: edge, host: host, end: make(chan struct{}), statuses: map[string]int{}, good: time.Now(),
+		site: site, end: make(chan struct{}), statuses: map[string]int{}, good: time.Now(),
 		client: http.Client{Timeout: 20 * time.Second},
 	}
 	v.asking.Go(func() {
@@ -65,11 +68,10 @@ func watch(edge, host string) *viewer {
 
 func (v *viewer) ask(method, path, body string, want int) {
 	began := time.Now()
-	req, err := http.NewRequest(method, v.url+path, strings.NewReader(body))
+	req, err := v.site.Request(context.Background(), method, path, strings.NewReader(body))
 	if err != nil {
 		panic(err) // the URL is a constant but for the edge's address
 	}
-	req.Host = v.host
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := v.client.Do(req)
 	status, version := "no answer", ""
@@ -124,8 +126,8 @@ func (v *viewer) wantUndisturbed(t *testing.T) {
 	}
 }
 
-// String is a line of the log: requests, statuses, longest gap, versions.
-func (v *viewer) String() string {
+// row is the log in cells: requests, statuses, longest gap, versions.
+func (v *viewer) row() []string {
 	var parts []string
 	total := 0
 	for what, n := range v.statuses {
@@ -133,5 +135,5 @@ func (v *viewer) String() string {
 		parts = append(parts, fmt.Sprintf("%s: %d", what, n))
 	}
 	slices.Sort(parts)
-	return fmt.Sprintf("%8d  %-34s %9dms  %s", total, strings.Join(parts, ", "), v.gap.Milliseconds(), strings.Join(v.versions, ", "))
+	return []string{fmt.Sprint(total), strings.Join(parts, ", "), fmt.Sprintf("%d ms", v.gap.Milliseconds()), strings.Join(v.versions, ", ")}
 }

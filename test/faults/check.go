@@ -1,23 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os/exec"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/jackc/pgx/v5"
+
+	"plan-charge/test/testbed"
 )
 
 const (
@@ -69,10 +69,9 @@ func organizations(ctx context.Context, conn *pgx.Conn) (stable []row, changed [
 func (b *box) check(ctx context.Context, outputs ...string) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 
-	preview, err := b.output(ctx, "pulumi", "preview", "--refresh", "--expect-no-changes", "--diff", "--non-interactive", "--color=never",
-		"--stack", "sandbox", "--config-file", b.config())
+	preview, err := b.pulumi(ctx, "preview", "--refresh", "--expect-no-changes", "--diff", "--non-interactive", "--stack", "sandbox", "--config-file", b.settings)
 	if err != nil {
-		say("not converged, a preview with refresh wants changes (%v): %s", err, lastLines(preview, 25))
+		say("not converged, a preview with refresh wants changes (%v): %s", err, testbed.LastLines(preview, 25))
 	}
 	outputs = append(outputs, preview)
 
@@ -94,47 +93,68 @@ func (b *box) check(ctx context.Context, outputs ...string) (problems []string) 
 	if err := conn.QueryRow(ctx, `SELECT string_agg(version_num, ' ') FROM alembic_version`).Scan(&revision); err != nil || revision != "0004" {
 		say("revision %q, want 0004 (%v)", revision, err)
 	}
-	if left := b.leftBehind(ctx, conn, 5*time.Second); left != "" {
+	if left := b.await(30*time.Second, func() string { return cmp.Or(b.leftBehind(ctx, conn), b.strayTasks(ctx)) }); left != "" {
 		say("%s", left)
 	}
 	if status, version, err := b.health(ctx); err != nil || status != http.StatusOK || version != "backend/"+b.version() {
 		say("the site answers %d as %s, want 200 as backend/%s (%v)", status, version, b.version(), err)
 	}
-	return append(problems, b.shown(outputs...)...)
+	for _, what := range b.secrets.In(strings.Join(outputs, "\n")) {
+		say("%s stands in the output", what)
+	}
+	return problems
 }
 
-// leftBehind waits until no migration task runs and nobody holds the lock, and says what is still there.
-func (b *box) leftBehind(ctx context.Context, conn *pgx.Conn, patience time.Duration) string {
-	for deadline := time.Now().Add(patience); ; {
-		left := ""
-		tasks, err := b.tasks(ctx)
-		if err != nil {
-			left = "list the migration tasks: " + err.Error()
-		} else if tasks > 0 {
-			left = fmt.Sprintf("%d migration tasks run", tasks)
-		}
-		var locks int
-		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'`).Scan(&locks); err != nil {
-			left = "look at the locks: " + err.Error()
-		} else if locks > 0 && left == "" {
-			left = fmt.Sprintf("%d advisory locks are held", locks)
-		}
-		if left == "" || time.Now().After(deadline) || ctx.Err() != nil {
+// await asks until nothing is wrong any more, or the time is over; it returns what was still wrong.
+func (b *box) await(patience time.Duration, wrong func() string) string {
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		if left := wrong(); left == "" || time.Now().After(deadline) {
 			return left
 		}
-		time.Sleep(200 * time.Millisecond)
 	}
 }
 
-// tasks counts the migration tasks that run.
-func (b *box) tasks(ctx context.Context) (int, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+// leftBehind says whether a migration task runs or somebody holds the lock.
+func (b *box) leftBehind(ctx context.Context, conn *pgx.Conn) string {
+	if tasks, err := b.tasks(ctx, family); err != nil || tasks > 0 {
+		return fmt.Sprintf("%d migration tasks run (%v)", tasks, err)
+	}
+	var locks int
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'`).Scan(&locks); err != nil || locks > 0 {
+		return fmt.Sprintf("%d advisory locks are held (%v)", locks, err)
+	}
+	return ""
+}
+
+// strayTasks says whether the cluster runs anything but what its service asks for.
+func (b *box) strayTasks(ctx context.Context) string {
+	cfg, err := b.AWS(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	out, err := ecs.NewFromConfig(cfg).DescribeServices(ctx, &ecs.DescribeServicesInput{
+		Cluster: aws.String(b.site.Output("cluster")), Services: []string{b.site.Output("service")},
+	})
+	if err != nil || len(out.Services) != 1 {
+		return fmt.Sprintf("describe the service: %v", err)
+	}
+	if tasks, err := b.tasks(ctx, ""); err != nil || tasks != int(out.Services[0].DesiredCount) || len(out.Services[0].Deployments) != 1 {
+		return fmt.Sprintf("%d tasks in %d deployments, want %d in one (%v)", tasks, len(out.Services[0].Deployments), out.Services[0].DesiredCount, err)
+	}
+	return ""
+}
+
+// tasks counts those that run, of a family or, without one, all.
+func (b *box) tasks(ctx context.Context, family string) (int, error) {
+	cfg, err := b.AWS(ctx)
 	if err != nil {
 		return 0, err
 	}
-	list, err := ecs.NewFromConfig(cfg).ListTasks(ctx, &ecs.ListTasksInput{
-		Cluster: aws.String(b.outputs["cluster"]), Family: aws.String(family), DesiredStatus: types.DesiredStatusRunning,
-	})
+	in := ecs.ListTasksInput{Cluster: aws.String(b.site.Output("cluster")), DesiredStatus: types.DesiredStatusRunning}
+	if family != "" {
+		in.Family = aws.String(family)
+	}
+	list, err := ecs.NewFromConfig(cfg).ListTasks(ctx, &in)
 	if err != nil {
 		return 0, err
 	}
@@ -145,11 +165,10 @@ func (b *box) tasks(ctx context.Context) (int, error) {
 func (b *box) health(ctx context.Context) (status int, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.edge+"/health", nil)
+	req, err := b.site.Request(ctx, http.MethodGet, "/health", nil)
 	if err != nil {
 		return 0, "", err
 	}
-	req.Host = b.host
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, "", err
@@ -159,47 +178,18 @@ func (b *box) health(ctx context.Context) (status int, version string, err error
 	return resp.StatusCode, resp.Header.Get("X-Served-By"), err
 }
 
-// readSecrets learns what must not stand in any output.
-func (b *box) readSecrets(ctx context.Context) error {
-	b.secrets = map[string]string{}
-	u, err := url.Parse(b.database)
+// pulumi runs a command to its end and returns all that it wrote.
+func (b *box) pulumi(ctx context.Context, args ...string) (string, error) {
+	cmd, err := b.Pulumi(ctx, args...)
 	if err != nil {
-		return errors.New("the owner's URL cannot be parsed")
+		return "", err
 	}
-	b.secrets["the owner's password"], _ = u.User.Password()
-	cmd := exec.CommandContext(ctx, "pulumi", "stack", "export", "--show-secrets", "--stack", "sandbox")
-	cmd.Dir, cmd.Env = b.project, b.env
-	state, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("stack export: %w", err)
-	}
-	values := map[string]bool{b.secrets["the owner's password"]: true}
-	for i, m := range regexp.MustCompile(`"plaintext": ?"\\"([A-Za-z0-9]{16,})\\""`).FindAllSubmatch(state, -1) {
-		b.secrets[fmt.Sprintf("generated value %d", i+1)] = string(m[1])
-		values[string(m[1])] = true
-	}
-	if len(values) < 3 {
-		return fmt.Errorf("found %d secrets in the state, want the owner's, the app's and the origin header's", len(values))
-	}
-	return nil
+	return testbed.Output(cmd)
 }
 
-// shown names the secrets that stand in outputs.
-func (b *box) shown(outputs ...string) (problems []string) {
-	for what, value := range b.secrets {
-		for _, out := range outputs {
-			if strings.Contains(out, value) || strings.Contains(out, url.QueryEscape(value)) {
-				problems = append(problems, what+" stands in the output")
-				break
-			}
-		}
-	}
-	return problems
-}
-
-// helperEnvironment is what the migration's helper was last started with, for a second deployer's point of view.
-func (b *box) helperEnvironment(ctx context.Context) ([]string, error) {
-	text, err := b.output(ctx, "pulumi", "stack", "export", "--stack", "sandbox")
+// helper prepares the migration's helper as the last deployment started it, for a second deployer's point of view.
+func (b *box) helper(ctx context.Context) (*exec.Cmd, error) {
+	text, err := b.pulumi(ctx, "stack", "export", "--stack", "sandbox")
 	if err != nil {
 		return nil, err
 	}
@@ -215,17 +205,21 @@ func (b *box) helperEnvironment(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, r := range export.Deployment.Resources {
-		if strings.HasSuffix(r.URN, "::migration-run") {
-			var variables map[string]string
-			if err := json.Unmarshal(r.Inputs.Environment, &variables); err != nil {
-				return nil, fmt.Errorf("the environment of %s: %w", r.URN, err)
-			}
-			env := b.env
-			for name, value := range variables {
-				env = append(env[:len(env):len(env)], name+"="+value)
-			}
-			return env, nil
+		if !strings.HasSuffix(r.URN, "::migration-run") {
+			continue
 		}
+		var variables map[string]string
+		if err := json.Unmarshal(r.Inputs.Environment, &variables); err != nil {
+			return nil, fmt.Errorf("the environment of %s: %w", r.URN, err)
+		}
+		cmd, err := b.Inside(ctx, "go", "run", "./cmd/migrate")
+		if err != nil {
+			return nil, err
+		}
+		for name, value := range variables {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		return cmd, nil
 	}
 	return nil, errors.New("the state has no migration-run")
 }

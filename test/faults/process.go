@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // process is one that an `up` has started. A PID alone may be used again.
@@ -96,4 +98,21 @@ func kill(all []process, match func(process) bool) []string {
 		}
 	}
 	return names
+}
+
+// slowDown lets a process and all below it run for a tenth of the time only.
+func slowDown(ctx context.Context, root int, how time.Duration) {
+	send := func(sig syscall.Signal) {
+		syscall.Kill(root, sig)
+		for _, p := range descendants(root) {
+			syscall.Kill(p.pid, sig) // one that has ended needs none
+		}
+	}
+	defer send(syscall.SIGCONT)
+	for end := time.Now().Add(how); time.Now().Before(end) && ctx.Err() == nil; {
+		send(syscall.SIGSTOP)
+		time.Sleep(180 * time.Millisecond)
+		send(syscall.SIGCONT)
+		time.Sleep(20 * time.Millisecond)
+	}
 }

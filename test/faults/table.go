@@ -35,7 +35,7 @@ something at one point of the engine's work, and deploys again. Afterwards it lo
 
 - a preview with refresh wants no change, the site serves the version asked for, and the database is at its revision;
 - the changed organization is there once and right, and every other row is as it was, to the column;
-- no program and no helper of the disturbed deployment, no migration task and no advisory lock is left;
+- no program and no helper of the disturbed deployment, no task but the service's own and no advisory lock is left;
 - no secret stands in anything that was printed.
 
 %d trials on %d points of a change, %d of them bad, in %s. Seed %d; `+"`go run ./test/faults -seed %d -points %d`"+` repeats them.
@@ -61,9 +61,16 @@ A migration that was running when its deployment was killed is stopped within se
 whose helper was killed runs to its end, and the next deployment waits for it. Idle provider plugins of a killed engine end by
 themselves: they look for it every five minutes.
 
+` + "`Signature expired`" + ` names a clock that is more than 5 minutes wrong: set it, and ` + "`pulumi up`" + `.
+
 A state kept in files needs ` + "`?metadata=skip`" + ` at the end of its ` + "`file://`" + ` URL, as the sandbox has it. Without it the engine keeps
 an ` + "`.attrs`" + ` file beside each of its files and does not replace it in one step: killed at that moment it leaves an empty one, and
 every command after it ends with ` + "`failed to load checkpoint: EOF`" + `. Removing that ` + "`.attrs`" + ` file brings the state back.
+
+A full disk cuts such a state short: the engine puts even a file that it could not write whole in the place of the good one, and
+then says ` + "`failed to load checkpoint: … unexpected end of JSON input`" + `. The good one is beside it. Make room, then
+` + "`cp .pulumi/stacks/plan-charge/STACK.json.bak .pulumi/stacks/plan-charge/STACK.json`" + ` and ` + "`pulumi up`" + `. A state in S3 has
+no such disk.
 
 ## Every trial
 

@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"plan-charge/test/testbed"
 )
 
 // Faults.
@@ -22,8 +26,12 @@ const (
 	killHelper   = "helper killed"
 	killDatabase = "PostgreSQL killed, back after 3 s"
 	awayDatabase = "PostgreSQL refuses for 60 s"
+	slowDatabase = "PostgreSQL at a tenth of its speed for 20 s"
 	reset        = "3 connections reset"
 	lose         = "2 answers lost"
+	clockAhead   = "AWS's clock 10 min ahead"
+	clockBehind  = "AWS's clock 10 min behind"
+	fullDisk     = "the state's disk full"
 	twoUps       = "a second up at the same time"
 	twoMigrators = "two migrations by hand at the same time"
 )
@@ -62,10 +70,12 @@ func (t trial) where() string {
 }
 
 // plan chooses the trials: the moments that matter most with every fault that fits, in turn with each point of a changed
-// resource with one fault; then each point of a resource that is only looked at. Count 0 is all of them.
-func plan(random *rand.Rand, points []point, count int) []trial {
+// resource with one fault; then each point of a resource that is only looked at. Faults that
+// this machine cannot make are left out.
+func plan(random *rand.Rand, points []point, without ...string) []trial {
 	var vital, changed, others []trial
-	general := []string{killEngine, killProgram, killProvider, killDatabase, reset, lose}
+	general := []string{killEngine, killProgram, killProvider, killDatabase, slowDatabase, reset, lose, fullDisk}
+	general = slices.DeleteFunc(general, func(fault string) bool { return slices.Contains(without, fault) })
 	random.Shuffle(len(general), func(i, j int) { general[i], general[j] = general[j], general[i] })
 	upTo := func(d time.Duration) time.Duration {
 		return time.Duration(random.Int64N(int64(d))).Round(time.Millisecond)
@@ -96,21 +106,26 @@ func plan(random *rand.Rand, points []point, count int) []trial {
 		}
 		add := func(within time.Duration, faults ...string) {
 			for _, fault := range faults {
+				if slices.Contains(without, fault) {
+					continue
+				}
 				vital = append(vital, trial{point: p, fault: fault, delay: upTo(within)})
 			}
 		}
 		switch p.Name {
 		case "migration-run":
-			add(4*time.Second, killEngine, killProvider, killHelper, killDatabase, awayDatabase)
+			add(4*time.Second, killEngine, killProvider, killHelper, killDatabase, awayDatabase, slowDatabase, fullDisk, clockAhead)
 		case "service-service":
-			add(8*time.Second, killEngine, lose)
+			add(8*time.Second, killEngine, lose, awayDatabase, fullDisk)
 		case "verification-checks":
-			add(500*time.Millisecond, killEngine, killHelper)
+			add(500*time.Millisecond, killEngine, killHelper, clockBehind)
 		case "organizations-rows":
-			add(100*time.Millisecond, killProvider, killDatabase)
+			add(100*time.Millisecond, killProvider, killDatabase, slowDatabase)
 		}
 	}
-	vital = append(vital, trial{fault: twoUps}, trial{fault: twoMigrators})
+	for _, fault := range []string{twoUps, twoMigrators, clockAhead, clockBehind} {
+		vital = append(vital, trial{fault: fault})
+	}
 	for _, list := range [][]trial{vital, changed, others} {
 		random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
@@ -123,11 +138,7 @@ func plan(random *rand.Rand, points []point, count int) []trial {
 			all = append(all, changed[i])
 		}
 	}
-	all = append(all, others...)
-	if count > 0 {
-		all = all[:min(count, len(all))]
-	}
-	return all
+	return append(all, others...)
 }
 
 func (t trial) run(ctx context.Context, b *box) outcome {
@@ -167,6 +178,17 @@ func (t trial) run(ctx context.Context, b *box) outcome {
 		}
 	})
 	mending.Wait()
+	if (t.fault == clockAhead || t.fault == clockBehind) && u.code != 0 && !strings.Contains(u.out, "Signature expired") {
+		bad("the wrong clock is not named")
+	}
+	if t.fault == fullDisk {
+		if u.code != 0 && !strings.Contains(u.out, "no space left on device") {
+			bad("the full disk is not named")
+		}
+		if err := b.disk.empty(); err != nil {
+			bad("make room again: %v", err)
+		}
+	}
 	if err := b.calm(ctx); err != nil {
 		bad("%v", err)
 	}
@@ -202,7 +224,7 @@ func (t trial) run(ctx context.Context, b *box) outcome {
 	if conn, err := b.connect(ctx); err != nil {
 		bad("connect to the database: %v", err)
 	} else {
-		if left := b.leftBehind(ctx, conn, 2*time.Minute); left != "" {
+		if left := b.await(2*time.Minute, func() string { return b.leftBehind(ctx, conn) }); left != "" {
 			bad("left behind: %s", left)
 		}
 		conn.Close(ctx)
@@ -222,25 +244,43 @@ func (t trial) run(ctx context.Context, b *box) outcome {
 // recover does what a person does after a failed `up`: again, and first what the message asks for.
 func (b *box) recover(ctx context.Context, bad func(string, ...any)) (steps string, outputs []string) {
 	var taken []string
-	for range 2 {
+	helped := map[string]bool{} // each remedy has one try
+	for {
 		u := b.up(ctx, nil)
 		outputs = append(outputs, u.out)
-		taken = append(taken, "`up`")
+		if u.code == 0 {
+			return strings.Join(append(taken, "`up`"), ", "), outputs
+		}
+		remedy := ""
 		switch {
-		case u.code == 0:
-			return strings.Join(taken, ", "), outputs
-		case strings.Contains(u.out, "currently locked") && len(taken) == 1:
-			taken = []string{"`pulumi cancel`"}
-			if out, err := b.output(ctx, "pulumi", "cancel", "--yes", "--stack", "sandbox"); err != nil {
-				bad("pulumi cancel: %v %s", err, lastLines(out, 5))
+		case strings.Contains(u.out, "currently locked"):
+			remedy = "`pulumi cancel`"
+		case strings.Contains(u.out, "failed to load checkpoint"):
+			remedy = "the state's `.bak` put back"
+		}
+		if remedy == "" || helped[remedy] {
+			bad("the next up failed: %s", testbed.LastLines(u.out, 25))
+			return strings.Join(append(taken, "`up` (failed)"), ", "), outputs
+		}
+		helped[remedy], taken = true, append(taken, remedy)
+		if remedy == "`pulumi cancel`" {
+			if out, err := b.pulumi(ctx, "cancel", "--yes", "--stack", "sandbox"); err != nil {
+				bad("pulumi cancel: %v %s", err, testbed.LastLines(out, 5))
 			}
-		default:
-			bad("the next up failed: %s", lastLines(u.out, 25))
-			return strings.Join(taken, ", ") + " (failed)", outputs
+		} else if err := b.restoreState(); err != nil {
+			bad("%v", err)
 		}
 	}
-	bad("two steps did not do")
-	return strings.Join(taken, ", "), outputs
+}
+
+// restoreState puts the copy back that the engine keeps beside each file of its state.
+func (b *box) restoreState() error {
+	path := filepath.Join(b.State, "pulumi", ".pulumi", "stacks", "plan-charge", "sandbox.json")
+	data, err := os.ReadFile(path + ".bak")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
 }
 
 // strike makes the fault, and says what it met.
@@ -271,15 +311,26 @@ func (b *box) strike(ctx context.Context, t trial, cmd *exec.Cmd, mending *sync.
 		}
 		return met(nil)
 	case reset:
-		return "AWS", b.inject(ctx, "reset", 3)
+		return "AWS", b.inject(ctx, `{"kind": "reset", "times": 3}`)
 	case lose:
-		return "AWS", b.inject(ctx, "lose", 2)
-	case killDatabase, awayDatabase:
-		id, err := b.databaseContainer(ctx)
+		return "AWS", b.inject(ctx, `{"kind": "lose", "times": 2}`)
+	case clockAhead:
+		return "every signed call", b.inject(ctx, `{"kind": "clock", "ahead": 600}`)
+	case clockBehind:
+		return "every signed call", b.inject(ctx, `{"kind": "clock", "ahead": -600}`)
+	case fullDisk:
+		return "the state", b.disk.fill()
+	case killDatabase, awayDatabase, slowDatabase:
+		database, err := b.Database(ctx, "sandbox")
 		if err != nil {
 			return "nothing", err
 		}
-		if err := b.engine(ctx, http.MethodPost, "/containers/"+id+"/kill", nil); err != nil {
+		if t.fault == slowDatabase {
+			pid, err := b.pid(ctx, database)
+			mending.Go(func() { slowDown(ctx, pid, 20*time.Second) })
+			return "the server", err
+		}
+		if err := b.Engine(ctx, http.MethodPost, "/containers/"+database.ID+"/kill", nil); err != nil {
 			return "nothing", err
 		}
 		away := 3 * time.Second
@@ -288,7 +339,7 @@ func (b *box) strike(ctx context.Context, t trial, cmd *exec.Cmd, mending *sync.
 		}
 		mending.Go(func() {
 			time.Sleep(away)
-			if err := b.engine(ctx, http.MethodPost, "/containers/"+id+"/start", nil); err != nil {
+			if err := b.Engine(ctx, http.MethodPost, "/containers/"+database.ID+"/start", nil); err != nil {
 				fmt.Println("start the database again:", err)
 			}
 		})
@@ -308,11 +359,16 @@ func ending(u update) string {
 	if strings.Contains(u.out, "currently locked") {
 		return "refused: the stack is locked"
 	}
-	for line := range strings.SplitSeq(u.out, "\n") {
-		line = strings.TrimSpace(line)
-		if message, ok := strings.CutPrefix(line, "error: "); ok && !strings.HasPrefix(message, "update failed") {
-			return "failed: " + shorten(message, 160)
+	lines := strings.Split(u.out, "\n")
+	for i, line := range lines {
+		message, ok := strings.CutPrefix(strings.TrimSpace(line), "error: ")
+		if !ok || strings.HasPrefix(message, "update failed") {
+			continue
 		}
+		for ; strings.HasSuffix(message, ":") && i+1 < len(lines); i++ { // what follows says more
+			message += " " + strings.TrimSpace(lines[i+1])
+		}
+		return "failed: " + shorten(message, 300)
 	}
 	return "failed without an error message"
 }
@@ -326,34 +382,32 @@ func shorten(s string, n int) string {
 
 // migrateTwice starts the migration's helper twice, as two machines would, and looks that their tasks never meet.
 func (b *box) migrateTwice(ctx context.Context, bad func(string, ...any)) string {
-	env, err := b.helperEnvironment(ctx)
-	if err != nil {
-		bad("%v", err)
-		return "-"
-	}
 	ctx, cancel := context.WithTimeout(ctx, upLimit)
 	defer cancel()
 	var helpers sync.WaitGroup
 	ended := make(chan struct{})
 	for range 2 {
 		helpers.Go(func() {
-			cmd := exec.CommandContext(ctx, "go", "run", "./cmd/migrate")
-			cmd.Dir, cmd.Env = b.project, env
+			cmd, err := b.helper(ctx)
+			if err != nil {
+				bad("%v", err)
+				return
+			}
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
 			revision, err := cmd.Output()
 			if err != nil || strings.TrimSpace(string(revision)) != "0004" {
-				bad("a migration ended with %q (%v): %s", revision, err, lastLines(stderr.String(), 10))
+				bad("a migration ended with %q (%v): %s", revision, err, testbed.LastLines(stderr.String(), 10))
 			}
-			for _, problem := range b.shown(string(revision), stderr.String()) {
-				bad("%s", problem)
+			for _, what := range b.secrets.In(string(revision) + stderr.String()) {
+				bad("%s stands in the output", what)
 			}
 		})
 	}
 	go func() { helpers.Wait(); close(ended) }()
 	most := 0
 	for {
-		n, err := b.tasks(ctx)
+		n, err := b.tasks(ctx, family)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			bad("%v", err)
 		}
