@@ -6,16 +6,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"plan-charge/test/testbed"
 )
 
 func main() {
@@ -26,22 +28,15 @@ func main() {
 }
 
 func bench() error {
-	dir, err := os.MkdirTemp("", "pcb")
+	s, err := testbed.New("")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // the database runs as another user
-		return err
-	}
-	box := sandbox{dir: dir, binary: filepath.Join(dir, "sandbox-program")}
-	if out, err := exec.Command("go", "build", "-o", box.binary, "./sandbox").CombinedOutput(); err != nil {
-		return fmt.Errorf("build the sandbox: %w\n%s", err, out)
-	}
+	defer s.Close() // what was measured stands, whatever becomes of the folder
+	box := sandbox{s}
 	if _, err := box.run("setup"); err != nil {
 		return err
 	}
-	defer box.run("stop")
 
 	first, err := box.run("up")
 	if err != nil {
@@ -71,12 +66,11 @@ func bench() error {
 	return nil
 }
 
-type sandbox struct{ dir, binary string }
+type sandbox struct{ *testbed.Sandbox }
 
 // run calls the sandbox's program, shows what it prints and returns it.
 func (s sandbox) run(args ...string) (string, error) {
-	cmd := exec.Command(s.binary, args...)
-	cmd.Env = append(os.Environ(), "PLAN_CHARGE_STATE="+s.dir, "PLAN_CHARGE_PORT_OFFSET=12000")
+	cmd := s.Command(context.Background(), args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -110,7 +104,7 @@ func fixedWaits(out string) time.Duration {
 
 // memory sums the proportional set sizes, in bytes, of the sandbox's background process and all below it.
 func (s sandbox) memory() (int64, error) {
-	data, err := os.ReadFile(filepath.Join(s.dir, "daemon.json"))
+	data, err := os.ReadFile(filepath.Join(s.State, "daemon.json"))
 	if err != nil {
 		return 0, err
 	}

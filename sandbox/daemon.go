@@ -20,6 +20,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"plan-charge/sandbox/progress"
 )
@@ -137,7 +138,7 @@ func launch(ctx context.Context, s *state, hash string) error {
 	return awaitDatabases(ctx, s)
 }
 
-// awaitDatabases waits until the databases of an earlier run listen again: the emulator starts them after it answers.
+// awaitDatabases waits until the databases of an earlier run serve again: the emulator starts them after it answers.
 func awaitDatabases(ctx context.Context, s *state) error {
 	cfg, err := awsConfig(ctx, s)
 	if err != nil {
@@ -154,12 +155,7 @@ func awaitDatabases(ctx context.Context, s *state) error {
 			continue
 		}
 		address := net.JoinHostPort(aws.ToString(db.Endpoint.Address), strconv.Itoa(int(aws.ToInt32(db.Endpoint.Port))))
-		for {
-			conn, err := net.DialTimeout("tcp", address, time.Second)
-			if err == nil {
-				conn.Close()
-				break
-			}
+		for !serves(ctx, address) {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -169,6 +165,18 @@ func awaitDatabases(ctx context.Context, s *state) error {
 		}
 	}
 	return nil
+}
+
+// serves tells whether a PostgreSQL server has got as far as to refuse somebody whom it does not know.
+func serves(ctx context.Context, address string) bool {
+	conn, err := pgconn.Connect(ctx, "postgresql://nobody@"+address+"/postgres?sslmode=require&connect_timeout=2")
+	if err == nil {
+		conn.Close(ctx)
+		return true
+	}
+	const startingUp = "57P03"
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code != startingUp
 }
 
 // answers tells whether the gateway reaches the emulator and the edge listens.

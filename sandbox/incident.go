@@ -61,9 +61,6 @@ func newIncident(ctx context.Context, s *state, report *statusReport) (*incident
 
 // build makes the four faults. It can be called again after a build that did not get to its end.
 func (i *incident) build(ctx context.Context, w io.Writer) error {
-	if err := i.awaitDatabase(ctx); err != nil {
-		return err
-	}
 	for _, part := range []struct {
 		what     string
 		expected time.Duration
@@ -82,25 +79,6 @@ func (i *incident) build(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// awaitDatabase waits for a database that has just been started with the rest of the sandbox.
-func (i *incident) awaitDatabase(ctx context.Context) error {
-	deadline, tick := time.After(time.Minute), time.NewTicker(200*time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := i.sql(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 func (i *incident) nameAnotherDatabase(ctx context.Context) error {

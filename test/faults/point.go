@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
-	"os"
+	"fmt"
 	"strings"
 	"time"
+
+	"plan-charge/sandbox/timeline"
 )
 
 // point is a moment of an `up`: the start or the end of what happens to one resource.
@@ -65,35 +64,14 @@ func (e event) point() (point, bool) {
 
 // follow calls each with every point in an event log as it is written, until ctx ends and the log has been read.
 func follow(ctx context.Context, path string, each func(point)) error {
-	file, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	r := bufio.NewReader(file)
-	var line []byte
-	for {
-		part, err := r.ReadBytes('\n')
-		line = append(line, part...)
-		if err == nil {
-			var e event
-			if json.Unmarshal(line, &e) == nil { // a killed engine's last line may be cut
-				if p, ok := e.point(); ok {
-					each(p)
-				}
-			}
-			line = line[:0]
-			continue
+	return timeline.Follow(ctx, path, func(_ time.Time, line []byte) error {
+		var e event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("the engine's event log: %w", err)
 		}
-		if !errors.Is(err, io.EOF) {
-			return err
+		if p, ok := e.point(); ok {
+			each(p)
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return nil
+	})
 }
