@@ -91,6 +91,10 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	after := append([]pulumi.Resource{made.rights, shell}, args.After...)
 	after = append(after, args.Balancer.Forwarding...)
 	after = append(after, args.Network.Egress...)
+	rolledOut, err := rolloutHook(ctx, name+"-rollout", svc.Timeout)
+	if err != nil {
+		return nil, err
+	}
 	service, err := ecs.NewService(ctx, name+"-service", &ecs.ServiceArgs{
 		Name:                            pulumi.String(cfg.Name("backend")),
 		Cluster:                         args.Cluster.ARN,
@@ -125,7 +129,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		},
 		PropagateTags:      pulumi.String("SERVICE"),
 		WaitForSteadyState: pulumi.Bool(true),
-	}, parent,
+	}, parent, rolledOut,
 		pulumi.DependsOn(after),
 		pulumi.IgnoreChanges([]string{"desiredCount"}), // autoscaling's to set
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: svc.Timeout, Update: svc.Timeout}))

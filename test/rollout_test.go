@@ -133,6 +133,28 @@ func TestRollouts(t *testing.T) {
 		})
 	}
 
+	if allFaults {
+		step("what was changed by hand is taken back by a rollout that fails", func(t *testing.T, b *box) {
+			b.must(b.upWith("1.0.0")) // so that the service is all there is to do
+			before := b.look(s)
+			b.deployByHand(s, "1.0.2")
+			stop := b.kill("plan-charge/backend:1.0.0", 0)
+			b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
+			r, v := watched(t, b, "taking back what was deployed by hand fails", "1.0.0")
+			stop()
+			if r.code == 0 {
+				t.Error("up reports a success")
+			}
+			wantIn(t, r.out, "does not run what was deployed", "wanted:  "+before.definition, "running: by-hand:")
+			v.wantUndisturbed(t)
+			b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
+			b.must(b.upWith("1.0.0"))
+			if after := b.look(s); after != before {
+				t.Errorf("it left something behind:\nbefore %+v\nafter  %+v", before, after)
+			}
+		})
+	}
+
 	step("good version converges after the failures", func(t *testing.T, b *box) {
 		before := b.look(s)
 		r, v := watched(t, b, "a good version after all of these", "1.1.0")
@@ -181,26 +203,66 @@ func (b *box) upWith(image string, replace ...string) result {
 	return b.pulumi("up", "--yes", "--skip-preview", "--config-file", config)
 }
 
-// killMigration kills the next migration's process as soon as it runs.
+// killMigration kills the next migration's process when it has had time for the first lines of its log.
 func killMigration(b *box) (undo func()) {
+	return b.kill("hang-migration", 3*time.Second)
+}
+
+// kill kills every container whose image is named so, at an age, until stop is called.
+func (b *box) kill(image string, age time.Duration) (stop func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	var killing sync.WaitGroup
 	killing.Go(func() {
-		for ; ctx.Err() == nil; time.Sleep(200 * time.Millisecond) {
+		seen := map[string]time.Time{}
+		for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 			running, _ := b.Containers(ctx) // asked again anyway
 			for _, c := range running {
-				if !strings.Contains(c.Image, "hang-migration") {
+				if !strings.Contains(c.Image, image) {
 					continue
 				}
-				time.Sleep(3 * time.Second) // for the first lines of its log
-				if err := b.Engine(ctx, http.MethodPost, "/containers/"+c.ID+"/kill", nil); err != nil {
-					b.t.Error(err)
+				if _, known := seen[c.ID]; !known {
+					seen[c.ID] = time.Now()
 				}
-				return
+				if time.Since(seen[c.ID]) >= age {
+					_ = b.Engine(ctx, http.MethodPost, "/containers/"+c.ID+"/kill", nil) // it may have ended
+				}
 			}
 		}
 	})
 	return func() { cancel(); killing.Wait() }
+}
+
+// deployByHand makes the service run another image, as somebody does in the console, and waits until it does.
+func (b *box) deployByHand(s status, tag string) {
+	b.t.Helper()
+	ctx := context.Background()
+	client := ecs.NewFromConfig(b.aws())
+	cluster, service := s.output(b.t, "cluster"), s.output(b.t, "service")
+	described, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
+	if err != nil || len(described.Services) != 1 {
+		b.t.Fatalf("describe the service: %v", err)
+	}
+	current, err := client.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: described.Services[0].TaskDefinition})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	d := current.TaskDefinition
+	image := aws.ToString(d.ContainerDefinitions[0].Image)
+	d.ContainerDefinitions[0].Image = aws.String(image[:strings.LastIndexByte(image, ':')+1] + tag)
+	made, err := client.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
+		Family: aws.String("by-hand"), ContainerDefinitions: d.ContainerDefinitions, NetworkMode: d.NetworkMode, Cpu: d.Cpu, Memory: d.Memory,
+		RequiresCompatibilities: d.RequiresCompatibilities, ExecutionRoleArn: d.ExecutionRoleArn, TaskRoleArn: d.TaskRoleArn, RuntimePlatform: d.RuntimePlatform,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &cluster, Service: &service, TaskDefinition: made.TaskDefinition.TaskDefinitionArn}); err != nil {
+		b.t.Fatal(err)
+	}
+	eventually(b.t, 2*time.Minute, "the version deployed by hand", func() bool {
+		out, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
+		return err == nil && len(out.Services) == 1 && len(out.Services[0].Deployments) == 1 && out.Services[0].Deployments[0].RolloutState == ecstypes.DeploymentRolloutStateCompleted
+	})
 }
 
 // readUsers leaves a transaction open that has read the table users, as a query editor does.

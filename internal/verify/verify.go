@@ -32,6 +32,13 @@ func Run(ctx context.Context, s Settings, c Clients, out io.Writer) error {
 	return run(ctx, s, c, out, defaultPace())
 }
 
+// Rollout waits until the service runs the wanted task definition and nothing else; it is the part of Run that needs
+// no site. The error is a *RolloutError where ECS went back to another one.
+func Rollout(ctx context.Context, s Settings, c Clients, out io.Writer) error {
+	s.SiteURL, s.DistributionID = "", ""
+	return run(ctx, s, c, out, defaultPace())
+}
+
 // pace is how often things are asked; tests make it fast.
 type pace struct {
 	service  time.Duration // between two looks at the service
@@ -74,7 +81,9 @@ func run(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) erro
 	if s.DistributionID != "" {
 		errs = append(errs, v.distribution(ctx))
 	}
-	errs = append(errs, v.site(ctx))
+	if s.SiteURL != "" {
+		errs = append(errs, v.site(ctx))
+	}
 	return hide.Error(errors.Join(errs...))
 }
 
