@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -84,17 +85,13 @@ func projectDir() (string, error) {
 	return "", err
 }
 
-var (
-	offsets    sync.Mutex
-	lastOffset = 4500 // given to a sandbox, which may not have taken its ports yet
-)
-
-// freeOffset finds an offset at which all of a sandbox's ports are free.
+// freeOffset finds an offset at which all of a sandbox's ports are free, and nobody is about to take them.
 func freeOffset() (int, error) {
-	offsets.Lock()
-	defer offsets.Unlock()
 search:
-	for offset := lastOffset + 500; offset < 40000; offset += 500 {
+	for offset := 5000; offset < 40000; offset += 500 {
+		if !claim(offset) {
+			continue
+		}
 		for _, port := range []int{4566, 4567, 4580, 15432, 15433} {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+offset))
 			if err != nil {
@@ -102,10 +99,30 @@ search:
 			}
 			l.Close()
 		}
-		lastOffset = offset
 		return offset, nil
 	}
 	return 0, errors.New("no free ports for a sandbox")
+}
+
+var (
+	claiming sync.Mutex
+	claimed  []*os.File // open, and so locked, as long as this process lives
+)
+
+// claim reserves an offset on this machine for this process: another test may look for one before the ports are taken.
+func claim(offset int) bool {
+	file, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("plan-charge-offset-%d.lock", offset)), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return false // another user's
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return false
+	}
+	claiming.Lock()
+	defer claiming.Unlock()
+	claimed = append(claimed, file)
+	return true
 }
 
 // Close stops the sandbox, and removes its folder if that was made for it.
