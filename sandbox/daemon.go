@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"plan-charge/sandbox/gateway"
 	"plan-charge/sandbox/progress"
 )
 
@@ -135,7 +138,48 @@ func launch(ctx context.Context, s *state, hash string) error {
 			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", s.file("daemon.log"), tail(s.file("daemon.log"), 15))
 		}
 	}
-	return awaitDatabases(ctx, s)
+	if err := awaitDatabases(ctx, s); err != nil {
+		return err
+	}
+	return awaitServices(ctx, s)
+}
+
+// awaitServices gives the services of an earlier run half a minute to serve again. One that cannot is not the sandbox's
+// fault, and a deployment may be on its way to mend it.
+func awaitServices(ctx context.Context, s *state) error {
+	patience := time.After(30 * time.Second)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		steady, err := servicesSteady(ctx, s)
+		if steady || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-patience:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func servicesSteady(ctx context.Context, s *state) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.gatewayURL()+"/_sandbox/services", nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	var services []gateway.ServiceStatus
+	if err := json.NewDecoder(resp.Body).Decode(&services); err != nil {
+		return false, fmt.Errorf("the gateway's services: %w", err)
+	}
+	return !slices.ContainsFunc(services, func(v gateway.ServiceStatus) bool { return v.Ready < v.Wanted }), nil
 }
 
 // awaitDatabases waits until the databases of an earlier run serve again: the emulator starts them after it answers.

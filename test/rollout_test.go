@@ -99,6 +99,7 @@ func TestRollouts(t *testing.T) {
 		t.Run(name, func(t *testing.T) { here := *b; here.t = t; f(t, &here) })
 	}
 
+	step("the state outlives a stop", restart)
 	for _, c := range failingUps {
 		if c.slow && !allFaults {
 			continue
@@ -195,6 +196,18 @@ A version that is well by its health check and answers logins with 500 is seen b
 rolling deployment cannot hide, and what rolls it back.
 
 `
+
+// restart stops the sandbox and starts it again.
+func restart(t *testing.T, b *box) {
+	before := b.status()
+	b.must(b.run(2*time.Minute, "stop"))
+	if resp, err := http.Get(before.Edge); err == nil {
+		resp.Body.Close()
+		t.Error("the edge still answers after stop")
+	}
+	b.must(b.run(10*time.Minute, "up"))
+	b.wantNoDrift()
+}
 
 // upWith deploys an image, with changes to the sandbox's configuration.
 func (b *box) upWith(image string, replace ...string) result {

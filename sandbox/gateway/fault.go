@@ -136,7 +136,8 @@ func cut(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// admin answers the sandbox's own questions: POST, GET and DELETE /_sandbox/faults, GET /_sandbox/calls.
+// admin answers the sandbox's own questions: POST, GET and DELETE /_sandbox/faults, GET /_sandbox/calls and
+// /_sandbox/services.
 func (g *Gateway) admin(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	switch r.Method + " " + r.URL.Path {
@@ -164,7 +165,9 @@ func (g *Gateway) admin(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case "GET /_sandbox/calls":
 		_ = json.NewEncoder(w).Encode(g.Calls())
+	case "GET /_sandbox/services":
+		_ = json.NewEncoder(w).Encode(g.Services())
 	default:
-		http.Error(w, "offered are POST, GET and DELETE /_sandbox/faults, and GET /_sandbox/calls", http.StatusNotFound)
+		http.Error(w, "offered are POST, GET and DELETE /_sandbox/faults, GET /_sandbox/calls and GET /_sandbox/services", http.StatusNotFound)
 	}
 }

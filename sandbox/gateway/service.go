@@ -91,6 +91,35 @@ type outcome struct {
 
 func (s *service) key() string { return s.Cluster + "/" + s.Name }
 
+// ServiceStatus says how far a service is.
+type ServiceStatus struct {
+	Service string `json:"service"` // cluster/name
+	Wanted  int    `json:"wanted"`  // tasks
+	Ready   int    `json:"ready"`   // tasks that are healthy, of any deployment
+}
+
+// Services lists the services that are not being deleted.
+func (g *Gateway) Services() []ServiceStatus {
+	g.ecs.mu.Lock()
+	defer g.ecs.mu.Unlock()
+	all := []ServiceStatus{}
+	for key, svc := range g.ecs.services {
+		if svc.Status != "ACTIVE" {
+			continue
+		}
+		status := ServiceStatus{Service: key, Wanted: svc.Desired}
+		for _, d := range svc.Deployments {
+			for _, t := range d.Tasks {
+				if t.ready && !t.Stopping {
+					status.Ready++
+				}
+			}
+		}
+		all = append(all, status)
+	}
+	return all
+}
+
 func (s *service) primary() *deployment {
 	for _, d := range s.Deployments {
 		if d.Status == "PRIMARY" {
