@@ -7,6 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/infra"
+	"plan-charge/internal/order"
 	"plan-charge/schema"
 )
 
@@ -73,7 +74,7 @@ func deploy(ctx *pulumi.Context) error {
 	}
 
 	// Rights on what it made, then the rows without which nobody can log in.
-	grants, err := schema.NewGrants(ctx, "grants", &schema.GrantsArgs{Roles: roles, DependsOn: []pulumi.Resource{migration}})
+	grants, err := schema.NewGrants(ctx, "grants", &schema.GrantsArgs{Roles: roles, DependsOn: order.Done(migration)})
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func deploy(ctx *pulumi.Context) error {
 	// Now a new version can serve: its DATABASE_URL and the rollout.
 	service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{
 		Config: cfg, Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms,
-		After: []pulumi.Resource{migration, grants, organizations},
+		After: order.Done(migration, grants, organizations),
 	}, inCloud)
 	if err != nil {
 		return err

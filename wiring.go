@@ -4,6 +4,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/infra"
+	"plan-charge/internal/order"
 	"plan-charge/internal/probe"
 	"plan-charge/schema"
 )
@@ -31,7 +32,7 @@ func rolesArgs(cfg *infra.Config, database *infra.Database) *schema.RolesArgs {
 		Connection:  connection(cfg, database),
 		AppName:     database.App.Name,
 		AppPassword: database.App.Password,
-		DependsOn:   []pulumi.Resource{database},
+		DependsOn:   order.Done(database),
 	}
 }
 
@@ -51,7 +52,7 @@ func migrationArgs(cfg *infra.Config, network *infra.Network, database *infra.Da
 		VersionTable:      cfg.Migration.VersionTable,
 		Timeout:           infra.Duration(cfg.Migration.Timeout),
 		LockTimeout:       infra.Duration(cfg.Migration.LockTimeout),
-		DependsOn:         append([]pulumi.Resource{roles}, task.Ready...),
+		DependsOn:         order.Done(roles, task),
 	}
 }
 
@@ -59,7 +60,7 @@ func organizationsArgs(cfg *infra.Config, database *infra.Database, migration *s
 	args := &schema.OrganizationsArgs{
 		Connection: connection(cfg, database),
 		OnRemove:   cfg.Organizations.OnRemove,
-		DependsOn:  []pulumi.Resource{migration},
+		DependsOn:  order.Done(migration),
 	}
 	for _, row := range cfg.Organizations.Rows {
 		args.Organizations = append(args.Organizations, schema.Organization{ID: row.ID, Name: row.Name})
@@ -78,7 +79,7 @@ func verificationArgs(cfg *infra.Config, cdn *infra.CDN, dns *infra.DNS, cluster
 		HealthPath:          cfg.Service.HealthPath,
 		LoginPath:           cfg.Verification.LoginPath,
 		Timeout:             infra.Duration(cfg.Verification.Timeout),
-		DependsOn:           []pulumi.Resource{service, cdn, dns},
+		DependsOn:           order.Done(service, cdn, dns),
 	}
 	if cfg.Verification.Version {
 		args.Version = cfg.Version()

@@ -8,6 +8,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lb"
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/order"
 )
 
 // OriginHeader carries the secret by which the load balancer knows the
@@ -33,7 +35,7 @@ type Balancer struct {
 
 	// Forwarding is what a service has to wait for: ECS refuses a target
 	// group that no listener uses.
-	Forwarding []pulumi.Resource
+	Forwarding []pulumi.CustomResource
 }
 
 // NewBalancer declares a load balancer that only CloudFront reaches and that
@@ -107,7 +109,7 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 		Subnets:                 args.Network.PublicSubnetIDs,
 		SecurityGroups:          pulumi.StringArray{group.ID()},
 		DropInvalidHeaderFields: pulumi.Bool(true),
-	}, pulumi.Parent(b), pulumi.DependsOn(args.Network.Egress))
+	}, pulumi.Parent(b), order.After(args.Network.Egress...))
 	if err != nil {
 		return nil, err
 	}

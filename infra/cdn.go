@@ -32,7 +32,12 @@ type CDN struct {
 	ZoneID  pulumi.StringOutput // of the domain, for alias records
 	SiteURL pulumi.StringOutput
 	Version pulumi.StringOutput // changes with the distribution's configuration
+
+	distribution *cloudfront.Distribution
 }
+
+// Ready is the distribution, deployed to all edges.
+func (c *CDN) Ready() []pulumi.CustomResource { return []pulumi.CustomResource{c.distribution} }
 
 // NewCDN declares the distribution.
 func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.ResourceOption) (*CDN, error) {
@@ -150,6 +155,7 @@ func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.Reso
 		return nil, err
 	}
 
+	c.distribution = distribution
 	c.ID = distribution.ID().ToStringOutput()
 	c.Domain, c.ZoneID = distribution.DomainName, distribution.HostedZoneId
 	c.Version = distribution.Etag

@@ -4,6 +4,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecs"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/order"
 )
 
 // ClusterArgs are the inputs of a Cluster.
@@ -40,7 +42,7 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 		Settings: ecs.ClusterSettingArray{
 			&ecs.ClusterSettingArgs{Name: pulumi.String("containerInsights"), Value: pulumi.String("enabled")},
 		},
-	}, pulumi.Parent(c), pulumi.DependsOn([]pulumi.Resource{insights}))
+	}, pulumi.Parent(c), order.After(insights))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/rds"
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/order"
 )
 
 // DatabaseArgs are the inputs of a Database.
@@ -32,6 +34,13 @@ type Database struct {
 	Name     string
 	Owner    Credentials // RDS's master user: owns the schema
 	App      Credentials // reads and writes rows
+
+	reachable pulumi.CustomResource // from the tasks
+}
+
+// Ready is the instance and the way to it.
+func (d *Database) Ready() []pulumi.CustomResource {
+	return []pulumi.CustomResource{d.Instance, d.reachable}
 }
 
 // NewDatabase declares the RDS instance and chooses both roles' passwords.
@@ -63,7 +72,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	if err != nil {
 		return nil, err
 	}
-	_, err = ec2.NewSecurityGroupRule(ctx, name+"-from-tasks", &ec2.SecurityGroupRuleArgs{
+	d.reachable, err = ec2.NewSecurityGroupRule(ctx, name+"-from-tasks", &ec2.SecurityGroupRuleArgs{
 		Type:                  pulumi.String("ingress"),
 		Description:           pulumi.String("PostgreSQL from the tasks alone"),
 		SecurityGroupId:       group.ID(),
@@ -105,7 +114,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	// RDS would make these log groups by itself, without an end of retention
 	// and to stay behind after the instance.
 	exports := []string{"postgresql", "upgrade"}
-	before := []pulumi.Resource{}
+	before := []pulumi.CustomResource{}
 	for _, export := range exports {
 		logs, err := cloudwatch.NewLogGroup(ctx, name+"-logs-"+export, &cloudwatch.LogGroupArgs{
 			Name:            pulumi.String("/aws/rds/instance/" + identifier + "/" + export),
@@ -161,7 +170,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 		instance.CaCertIdentifier = pulumi.String(db.Certificate)
 	}
 	d.Instance, err = rds.NewInstance(ctx, name+"-instance", instance,
-		pulumi.Parent(d), pulumi.DependsOn(before), pulumi.Protect(db.Protect), keep)
+		pulumi.Parent(d), order.After(before...), pulumi.Protect(db.Protect), keep)
 	if err != nil {
 		return nil, err
 	}

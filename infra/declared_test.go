@@ -461,6 +461,9 @@ func TestService(t *testing.T) {
 	if !slices.Equal(s.Options.GetIgnoreChanges(), []string{"desiredCount"}) {
 		t.Errorf("ignored: %v", s.Options.GetIgnoreChanges())
 	}
+	if !slices.Equal(s.Options.GetHooks().GetAfterUpdate(), []string{"service-rollout"}) {
+		t.Errorf("nobody looks after an update whether ECS went back: %v", s.Options.GetHooks())
+	}
 	if s.Options.GetCustomTimeouts().GetUpdate() != "20m" {
 		t.Errorf("timeouts: %v", s.Options.GetCustomTimeouts())
 	}

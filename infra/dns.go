@@ -14,7 +14,12 @@ type DNSArgs struct {
 // DNS points the site's name at the distribution, where a zone is configured.
 type DNS struct {
 	pulumi.ResourceState
+
+	records []pulumi.CustomResource
 }
+
+// Ready is the records, none without a zone.
+func (d *DNS) Ready() []pulumi.CustomResource { return d.records }
 
 // NewDNS declares the alias records; without a zone it declares none.
 func NewDNS(ctx *pulumi.Context, name string, args *DNSArgs, opts ...pulumi.ResourceOption) (*DNS, error) {
@@ -24,7 +29,7 @@ func NewDNS(ctx *pulumi.Context, name string, args *DNSArgs, opts ...pulumi.Reso
 	}
 	if args.Config.CDN.ZoneID != "" {
 		for _, kind := range []string{"A", "AAAA"} {
-			_, err := route53.NewRecord(ctx, name+"-"+kind, &route53.RecordArgs{
+			record, err := route53.NewRecord(ctx, name+"-"+kind, &route53.RecordArgs{
 				ZoneId: pulumi.String(args.Config.CDN.ZoneID),
 				Name:   pulumi.String(args.Config.CDN.Alias),
 				Type:   pulumi.String(kind),
@@ -39,6 +44,7 @@ func NewDNS(ctx *pulumi.Context, name string, args *DNSArgs, opts ...pulumi.Reso
 			if err != nil {
 				return nil, err
 			}
+			d.records = append(d.records, record)
 		}
 	}
 	return d, ctx.RegisterResourceOutputs(d, pulumi.Map{})

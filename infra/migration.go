@@ -22,9 +22,12 @@ type MigrationTask struct {
 	SecretARN         pulumi.StringOutput // of the owner's URL
 	LogGroup          pulumi.StringOutput
 	LogStreamPrefix   string
-	// Ready is what has to be there before the task can start.
-	Ready []pulumi.Resource
+
+	ready []pulumi.CustomResource
 }
+
+// Ready is what has to be there before the task can start.
+func (m *MigrationTask) Ready() []pulumi.CustomResource { return m.ready }
 
 // NewMigrationTask declares the task definition and what it needs to start.
 func NewMigrationTask(ctx *pulumi.Context, name string, args *MigrationTaskArgs, opts ...pulumi.ResourceOption) (*MigrationTask, error) {
@@ -54,6 +57,6 @@ func NewMigrationTask(ctx *pulumi.Context, name string, args *MigrationTaskArgs,
 		return nil, err
 	}
 	m.TaskDefinitionARN, m.SecretARN, m.LogGroup = made.definition.Arn, made.secretARN, made.logGroup
-	m.Ready = append([]pulumi.Resource{made.rights}, args.Network.Egress...)
+	m.ready = append([]pulumi.CustomResource{made.rights}, args.Network.Egress...)
 	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"taskDefinition": m.TaskDefinitionARN})
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/order"
 )
 
 // NetworkArgs are the inputs of a Network.
@@ -25,7 +27,7 @@ type Network struct {
 	PrivateSubnetIDs pulumi.StringArrayOutput
 	TasksGroupID     pulumi.StringOutput
 	// Egress is what tasks need to reach the outside; wait for it before starting one.
-	Egress []pulumi.Resource
+	Egress []pulumi.CustomResource
 }
 
 // NewNetwork declares a VPC with public and private subnets, or uses the one
@@ -110,7 +112,7 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 		}
 		return made, ids, nil
 	}
-	route := func(thing string, args ec2.RouteArgs, members []*ec2.Subnet, deps ...pulumi.Resource) error {
+	route := func(thing string, args ec2.RouteArgs, members []*ec2.Subnet, deps ...pulumi.CustomResource) error {
 		table, err := ec2.NewRouteTable(ctx, name+"-"+thing, &ec2.RouteTableArgs{
 			VpcId: vpc.ID(),
 			Tags:  named(cfg.Name(thing)),
@@ -120,7 +122,7 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 		}
 		args.RouteTableId = table.ID()
 		args.DestinationCidrBlock = pulumi.String("0.0.0.0/0")
-		way, err := ec2.NewRoute(ctx, name+"-"+thing+"-out", &args, pulumi.Parent(n), pulumi.DependsOn(deps))
+		way, err := ec2.NewRoute(ctx, name+"-"+thing+"-out", &args, pulumi.Parent(n), order.After(deps...))
 		if err != nil {
 			return err
 		}
@@ -161,7 +163,7 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 		address, err := ec2.NewEip(ctx, name+"-"+thing+"-address", &ec2.EipArgs{
 			Domain: pulumi.String("vpc"),
 			Tags:   named(cfg.Name(thing)),
-		}, pulumi.Parent(n), pulumi.DependsOn([]pulumi.Resource{gateway}))
+		}, pulumi.Parent(n), order.After(gateway))
 		if err != nil {
 			return err
 		}
@@ -169,7 +171,7 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 			AllocationId: address.ID(),
 			SubnetId:     public[i].ID(),
 			Tags:         named(cfg.Name(thing)),
-		}, pulumi.Parent(n), pulumi.DependsOn([]pulumi.Resource{gateway}))
+		}, pulumi.Parent(n), order.After(gateway))
 		if err != nil {
 			return err
 		}

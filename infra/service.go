@@ -7,6 +7,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecs"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/order"
 )
 
 // ServiceArgs are the inputs of a Service.
@@ -18,7 +20,7 @@ type ServiceArgs struct {
 	Database *Database
 	Alarms   *Alarms
 	// After is what has to be true before a new version may start.
-	After []pulumi.Resource
+	After []pulumi.CustomResource
 }
 
 // Service is the application as it answers requests.
@@ -30,7 +32,12 @@ type Service struct {
 	SecretARN         pulumi.StringOutput // of the app's DATABASE_URL
 	LogGroup          pulumi.StringOutput
 	ExecCommand       pulumi.StringOutput // a shell in a running task
+
+	service *ecs.Service
 }
+
+// Ready is the service, steady.
+func (s *Service) Ready() []pulumi.CustomResource { return []pulumi.CustomResource{s.service} }
 
 // NewService declares the app's DATABASE_URL, the task definition and the
 // Fargate service, and waits until the new version runs.
@@ -88,7 +95,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		return nil, err
 	}
 
-	after := append([]pulumi.Resource{made.rights, shell}, args.After...)
+	after := append([]pulumi.CustomResource{made.rights, shell}, args.After...)
 	after = append(after, args.Balancer.Forwarding...)
 	after = append(after, args.Network.Egress...)
 	rolledOut, err := rolloutHook(ctx, name+"-rollout", svc.Timeout)
@@ -130,7 +137,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		PropagateTags:      pulumi.String("SERVICE"),
 		WaitForSteadyState: pulumi.Bool(true),
 	}, parent, rolledOut,
-		pulumi.DependsOn(after),
+		order.After(after...),
 		pulumi.IgnoreChanges([]string{"desiredCount"}), // autoscaling's to set
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: svc.Timeout, Update: svc.Timeout}))
 	if err != nil {
@@ -167,6 +174,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		return nil, err
 	}
 
+	s.service = service
 	s.Name, s.TaskDefinitionARN = service.Name, made.definition.Arn
 	s.SecretARN, s.LogGroup = made.secretARN, made.logGroup
 	s.ExecCommand = pulumi.All(args.Cluster.Name, service.Name).ApplyT(func(v []any) string {

@@ -12,6 +12,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/secretsmanager"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/order"
 )
 
 // Container is the name of the container in every task.
@@ -31,9 +33,9 @@ type task struct {
 	url           pulumi.StringOutput
 	cpu, memory   int
 	taskRole      *iam.Role
-	secrets       map[string]string // further ones: variable to ARN
-	container     map[string]any    // what only this kind of container has
-	after         []pulumi.Resource // what has to be there before the secret is written
+	secrets       map[string]string       // further ones: variable to ARN
+	container     map[string]any          // what only this kind of container has
+	after         []pulumi.CustomResource // what has to be there before the secret is written
 	parent        pulumi.Resource
 	componentName string
 }
@@ -43,7 +45,7 @@ type madeTask struct {
 	definition *ecs.TaskDefinition
 	secretARN  pulumi.StringOutput
 	logGroup   pulumi.StringOutput
-	rights     pulumi.Resource
+	rights     pulumi.CustomResource
 }
 
 func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
@@ -68,7 +70,7 @@ func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
 	version, err := secretsmanager.NewSecretVersion(ctx, name+"-url-value", &secretsmanager.SecretVersionArgs{
 		SecretId:     secret.ID(),
 		SecretString: t.url,
-	}, parent, pulumi.DependsOn(t.after))
+	}, parent, order.After(t.after...))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/pulumi/pulumi-postgresql/sdk/v3/go/postgresql"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/order"
 	"plan-charge/provider/pgrows"
 )
 
@@ -60,8 +61,8 @@ func (c Connection) rows(ctx *pulumi.Context, name string, opts ...pulumi.Resour
 }
 
 // inside are the options of a resource inside the database.
-func (c Connection) inside(parent pulumi.Resource, provider pulumi.ProviderResource, dependsOn ...pulumi.Resource) []pulumi.ResourceOption {
-	opts := []pulumi.ResourceOption{pulumi.Parent(parent), pulumi.Provider(provider), pulumi.DependsOn(dependsOn)}
+func (c Connection) inside(parent pulumi.Resource, provider pulumi.ProviderResource, dependsOn ...pulumi.CustomResource) []pulumi.ResourceOption {
+	opts := []pulumi.ResourceOption{pulumi.Parent(parent), pulumi.Provider(provider), order.After(dependsOn...)}
 	if c.Instance != nil {
 		opts = append(opts, pulumi.DeletedWith(c.Instance))
 	}

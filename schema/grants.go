@@ -9,14 +9,19 @@ import (
 type GrantsArgs struct {
 	Roles *Roles
 	// DependsOn is the migration that makes the tables.
-	DependsOn []pulumi.Resource
+	DependsOn []pulumi.CustomResource
 }
 
 // Grants are the app's rights on what exists: tables that were there before default privileges were, as in a database
 // that is adopted, have none of those.
 type Grants struct {
 	pulumi.ResourceState
+
+	ready []pulumi.CustomResource
 }
+
+// Ready is the rights.
+func (g *Grants) Ready() []pulumi.CustomResource { return g.ready }
 
 // NewGrants declares the app's rights on the database, its tables and its sequences.
 func NewGrants(ctx *pulumi.Context, name string, args *GrantsArgs, opts ...pulumi.ResourceOption) (*Grants, error) {
@@ -26,7 +31,7 @@ func NewGrants(ctx *pulumi.Context, name string, args *GrantsArgs, opts ...pulum
 	}
 	c := args.Roles.connection
 	// One after the other: PostgreSQL lets no two transactions change the same object's rights at once.
-	dependsOn := append([]pulumi.Resource{}, args.DependsOn...)
+	dependsOn := append([]pulumi.CustomResource{}, args.DependsOn...)
 	for _, grant := range []struct {
 		what       string
 		schema     pulumi.StringPtrInput
@@ -47,6 +52,7 @@ func NewGrants(ctx *pulumi.Context, name string, args *GrantsArgs, opts ...pulum
 			return nil, err
 		}
 		dependsOn = append(dependsOn, made)
+		g.ready = append(g.ready, made)
 	}
 	return g, ctx.RegisterResourceOutputs(g, pulumi.Map{})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi-command/sdk/go/command/local"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/order"
 	"plan-charge/provider/pgrows"
 	"plan-charge/provider/revision"
 )
@@ -31,7 +32,7 @@ type MigrationArgs struct {
 	Timeout           time.Duration // for the task and everything around it
 	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
 	// DependsOn is what must be there before the task can run.
-	DependsOn []pulumi.Resource
+	DependsOn []pulumi.CustomResource
 }
 
 // Migration brings the database's tables to the revision of an image. It runs when the image, the command or the
@@ -41,7 +42,12 @@ type Migration struct {
 
 	// Revision is what the database is at.
 	Revision pulumi.StringOutput
+
+	run *local.Command
 }
+
+// Ready is the command that migrates.
+func (m *Migration) Ready() []pulumi.CustomResource { return []pulumi.CustomResource{m.run} }
 
 // NewMigration declares the watch on the revision and the command that migrates.
 func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ...pulumi.ResourceOption) (*Migration, error) {
@@ -61,7 +67,7 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		return nil, err
 	}
 	c := args.Connection
-	provider, err := c.rows(ctx, name+"-postgres", pulumi.Parent(m), pulumi.DependsOn(args.DependsOn))
+	provider, err := c.rows(ctx, name+"-postgres", pulumi.Parent(m), order.After(args.DependsOn...))
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +103,11 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 			"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
 		},
 		Triggers: pulumi.Array{args.Image, pulumi.String(command), current.Generation},
-	}, pulumi.Parent(m), pulumi.DependsOn(append([]pulumi.Resource{current}, args.DependsOn...)))
+	}, pulumi.Parent(m), order.After(append([]pulumi.CustomResource{current}, args.DependsOn...)...))
 	if err != nil {
 		return nil, err
 	}
+	m.run = run
 	m.Revision = run.Stdout.ApplyT(strings.TrimSpace).(pulumi.StringOutput)
 	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"revision": m.Revision})
 }

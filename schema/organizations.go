@@ -6,6 +6,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/order"
 	"plan-charge/provider/pgrows"
 )
 
@@ -22,7 +23,7 @@ type OrganizationsArgs struct {
 	// OnRemove says what becomes of an organization that is no longer listed: retain, softDelete or delete.
 	OnRemove string
 	// DependsOn is the migration that makes the table.
-	DependsOn []pulumi.Resource
+	DependsOn []pulumi.CustomResource
 }
 
 // Organizations are the organizations that users are created in. Others, which somebody else inserts, are left alone.
@@ -31,7 +32,12 @@ type Organizations struct {
 
 	// Count is how many rows the program owns.
 	Count pulumi.IntOutput
+
+	rows *pgrows.Rows
 }
+
+// Ready is the rows.
+func (o *Organizations) Ready() []pulumi.CustomResource { return []pulumi.CustomResource{o.rows} }
 
 // NewOrganizations declares the rows.
 func NewOrganizations(ctx *pulumi.Context, name string, args *OrganizationsArgs, opts ...pulumi.ResourceOption) (*Organizations, error) {
@@ -60,7 +66,7 @@ func NewOrganizations(ctx *pulumi.Context, name string, args *OrganizationsArgs,
 		return nil, err
 	}
 	c := args.Connection
-	provider, err := c.rows(ctx, name+"-postgres", pulumi.Parent(g), pulumi.DependsOn(args.DependsOn))
+	provider, err := c.rows(ctx, name+"-postgres", pulumi.Parent(g), order.After(args.DependsOn...))
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +84,6 @@ func NewOrganizations(ctx *pulumi.Context, name string, args *OrganizationsArgs,
 	if err != nil {
 		return nil, err
 	}
-	g.Count = owned.RowCount
+	g.rows, g.Count = owned, owned.RowCount
 	return g, ctx.RegisterResourceOutputs(g, pulumi.Map{"count": g.Count})
 }

@@ -3,6 +3,8 @@ package schema
 import (
 	"github.com/pulumi/pulumi-postgresql/sdk/v3/go/postgresql"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/order"
 )
 
 // What the app may do with the tables and sequences that migrations make. It may not change them: since PostgreSQL 15
@@ -18,7 +20,7 @@ type RolesArgs struct {
 	AppName     string
 	AppPassword pulumi.StringInput
 	// DependsOn is what must be there before the database can be reached.
-	DependsOn []pulumi.Resource
+	DependsOn []pulumi.CustomResource
 }
 
 // Roles are the roles besides the owner, and their rights on what the owner will create. They come before the
@@ -31,7 +33,11 @@ type Roles struct {
 
 	connection Connection
 	provider   *postgresql.Provider
+	ready      []pulumi.CustomResource
 }
+
+// Ready is the role and what it may do with tables to come.
+func (r *Roles) Ready() []pulumi.CustomResource { return r.ready }
 
 // NewRoles declares the app's role and its default privileges.
 func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.ResourceOption) (*Roles, error) {
@@ -40,7 +46,7 @@ func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.
 		return nil, err
 	}
 	c := args.Connection
-	provider, err := c.postgres(ctx, name+"-postgres", pulumi.Parent(r), pulumi.DependsOn(args.DependsOn))
+	provider, err := c.postgres(ctx, name+"-postgres", pulumi.Parent(r), order.After(args.DependsOn...))
 	if err != nil {
 		return nil, err
 	}
@@ -61,13 +67,13 @@ func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.
 	if err != nil {
 		return nil, err
 	}
-	r.App = app.Name
+	r.App, r.ready = app.Name, []pulumi.CustomResource{app}
 
 	for _, d := range []struct {
 		what       string
 		privileges pulumi.StringArray
 	}{{"table", tablePrivileges}, {"sequence", sequencePrivileges}} {
-		_, err := postgresql.NewDefaultPrivileges(ctx, name+"-default-"+d.what, &postgresql.DefaultPrivilegesArgs{
+		privileges, err := postgresql.NewDefaultPrivileges(ctx, name+"-default-"+d.what, &postgresql.DefaultPrivilegesArgs{
 			Database:   pulumi.String(c.Database),
 			Schema:     pulumi.String(publicSchema),
 			Owner:      pulumi.String(c.Owner),
@@ -78,6 +84,7 @@ func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.
 		if err != nil {
 			return nil, err
 		}
+		r.ready = append(r.ready, privileges)
 	}
 	return r, ctx.RegisterResourceOutputs(r, pulumi.Map{"app": r.App})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi-command/sdk/go/command/local"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/order"
 	"plan-charge/internal/probe"
 )
 
@@ -28,7 +29,7 @@ type VerificationArgs struct {
 	// Triggers make it run again when they change, besides the inputs above.
 	Triggers pulumi.Array
 	// DependsOn is what must be there before the site can answer.
-	DependsOn []pulumi.Resource
+	DependsOn []pulumi.CustomResource
 }
 
 // Verification asks through the CDN whether what was deployed is what is served, and fails the update if not. It is a
@@ -72,7 +73,7 @@ func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, o
 			"INVALIDATE_KEY":             args.DistributionVersion,
 		},
 		Triggers: pulumi.Array{args.DistributionID, args.DistributionVersion},
-	}, pulumi.Parent(v), pulumi.DependsOn(args.DependsOn))
+	}, pulumi.Parent(v), order.After(args.DependsOn...))
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, o
 		Triggers: append(pulumi.Array{
 			args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, pulumi.String(list),
 		}, args.Triggers...),
-	}, pulumi.Parent(v), pulumi.DependsOn(append([]pulumi.Resource{invalidation}, args.DependsOn...)))
+	}, pulumi.Parent(v), order.After(append([]pulumi.CustomResource{invalidation}, args.DependsOn...)...))
 	if err != nil {
 		return nil, err
 	}
