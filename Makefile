@@ -1,6 +1,6 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
-.PHONY: sandbox test setup unit e2e some-faults faults replay bench fuzz stop
+.PHONY: sandbox test setup unit e2e some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run -v ./sandbox up
@@ -24,6 +24,9 @@ some-faults: setup ## a few of the faults below, others each time
 faults: setup ## every failing rollout, and a fault at every point of a change; writes docs/rollouts.md and docs/faults.md
 	PLAN_CHARGE_FAULTS=all PLAN_CHARGE_TABLE=$(CURDIR)/docs/rollouts.md go test -v -count=1 -timeout 60m -run TestRollouts ./test
 	go run ./test/faults -points 0 -boxes 2 -table docs/faults.md
+
+guards: ## take out each guard in turn and see its test fail; writes docs/guards.md
+	go run ./test/guards -table docs/guards.md
 
 replay: ## build the incident on the sandbox, and watch one `pulumi up` heal it
 	go run -v ./sandbox replay

@@ -28,10 +28,11 @@ type failingUp struct {
 	image    string
 	replace  []string // in the stack's configuration, pairs of old and new text
 	disturb  func(*box) (undo func())
-	says     []string // in the output of `up`
-	slow     bool     // only with all faults
-	sees5xx  bool     // the new version answers until it is withdrawn
-	rollback bool     // ECS tried the new version
+	waits    time.Duration // how long users may wait for an answer besides
+	says     []string      // in the output of `up`
+	slow     bool          // only with all faults
+	sees5xx  bool          // the new version answers until it is withdrawn
+	rollback bool          // ECS tried the new version
 }
 
 var failingUps = []failingUp{
@@ -49,7 +50,7 @@ var failingUps = []failingUp{
 		says: []string{"migration task", "exited with code 137", "code 137 means killed", "waiting for something that never comes"},
 	},
 	{
-		name: "a transaction in the migration's way", image: "1.1.0", slow: true, disturb: readUsers,
+		name: "a transaction in the migration's way", image: "1.1.0", slow: true, disturb: readUsers, waits: 10 * time.Second,
 		says: []string{"migration task", "exited with code 1", "waits for a lock on table users", "was cancelled after 10s", "migration.lockTimeout"},
 	},
 	{
@@ -123,7 +124,7 @@ func TestRollouts(t *testing.T) {
 				wantIn(t, r.out, "running: "+before.definition)
 			}
 			if !c.sees5xx {
-				v.wantUndisturbed(t)
+				v.wantUndisturbed(t, gapAllowed+c.waits)
 			}
 			if v.ever("backend/"+c.image) != c.sees5xx {
 				t.Errorf("served by %v", v.versions)
@@ -147,7 +148,7 @@ func TestRollouts(t *testing.T) {
 				t.Error("up reports a success")
 			}
 			wantIn(t, r.out, "does not run what was deployed", "wanted:  "+before.definition, "running: by-hand:")
-			v.wantUndisturbed(t)
+			v.wantUndisturbed(t, gapAllowed)
 			b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
 			b.must(b.upWith("1.0.0"))
 			if after := b.look(s); after != before {
@@ -160,7 +161,7 @@ func TestRollouts(t *testing.T) {
 		before := b.look(s)
 		r, v := watched(t, b, "a good version after all of these", "1.1.0")
 		b.must(r)
-		v.wantUndisturbed(t)
+		v.wantUndisturbed(t, gapAllowed)
 		after := b.look(s)
 		if before.revision != "0003" || after.revision != "0004" || b.status().output(t, "revision") != "0004" {
 			t.Errorf("revision: %s before, %s after, %s in the outputs", before.revision, after.revision, b.status().output(t, "revision"))

@@ -113,13 +113,13 @@ func (v *viewer) last() string { return v.latest }
 func (v *viewer) ever(version string) bool { return slices.Contains(v.versions, version) }
 
 // wantUndisturbed fails the test for every user who was told anything but what was asked for.
-func (v *viewer) wantUndisturbed(t *testing.T) {
+func (v *viewer) wantUndisturbed(t *testing.T, gap time.Duration) {
 	t.Helper()
 	if v.badCount > 0 {
 		t.Errorf("the client outside got %d wrong answers, such as:\n%s", v.badCount, strings.Join(v.bad, "\n"))
 	}
-	if v.gap > gapAllowed {
-		t.Errorf("the site was away for %s, allowed are %s", v.gap, gapAllowed)
+	if v.gap > gap {
+		t.Errorf("the site was away for %s, allowed are %s", v.gap, gap)
 	}
 	if v.ever("") || len(v.statuses) == 0 {
 		t.Error("the client outside asked nothing")

@@ -90,6 +90,7 @@ func launch(t *testing.T) (engine *exec.Cmd, helper int, result string) {
 	}
 	t.Cleanup(func() { engine.Process.Kill(); engine.Wait() })
 	fmt.Sscan(await(t, ready), &helper)
+	t.Cleanup(func() { syscall.Kill(helper, syscall.SIGKILL) }) // one that does not end by itself would stay for ever
 	return engine, helper, result
 }
 

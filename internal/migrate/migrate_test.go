@@ -190,6 +190,19 @@ func TestFailures(t *testing.T) {
 			},
 			want: []string{"its log was lost", "not allowed to GetLogEvents"},
 		},
+		"fails and loses its log": {
+			script: func(f *fakeTask) {
+				f.status("RUNNING")
+				f.print("started")
+				time.Sleep(50 * time.Millisecond)
+				f.c.mu.Lock()
+				delete(f.c.logs, f.stream())
+				f.c.mu.Unlock()
+				f.exit(3)
+			},
+			want: []string{"exited with code 3", "does not exist", "| started"},
+			not:  []string{"its log was lost"},
+		},
 		"migrates nothing": {
 			script: func(f *fakeTask) { f.status("RUNNING"); f.exit(0) },
 			want:   []string{"exited with code 0", "holds no revision"},
@@ -224,6 +237,9 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t, freshURL(t))
+			if name != "migrates nothing" {
+				migrated(t, "0001") // by an earlier deployment, so that only the task tells that this one failed
+			}
 			c.script, c.fail = tc.script, tc.fail
 			var out safeBuffer
 			got, err := run(context.Background(), testSettings(), c.clients(), &out, fast())
@@ -266,14 +282,17 @@ func TestTimeoutStopsTheTask(t *testing.T) {
 	c.script = hang
 	s := testSettings()
 	s.Timeout = 3 * time.Second
+	// Without a timeout of its own this test would hang as well.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	var out safeBuffer
-	_, err := run(context.Background(), s, c.clients(), &out, fast())
+	_, err := run(ctx, s, c.clients(), &out, fast())
 	if err == nil {
 		t.Fatal("a task that hangs succeeded")
 	}
 	contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "3s", "it was stopped", "waiting for a lock")
 	if len(c.stops) != 1 {
-		t.Errorf("%d StopTask calls, want 1", len(c.stops))
+		t.Fatalf("%d StopTask calls, want 1", len(c.stops))
 	}
 	contains(t, "stop reason", *c.stops[0].Reason, "MIGRATE_TIMEOUT")
 }
@@ -404,7 +423,7 @@ func TestWaitsForATaskThatWasLeftBehind(t *testing.T) {
 	c.add("migration", "migrate-dead", func(f *fakeTask) {
 		f.status("RUNNING")
 		f.print("left behind")
-		for c.count("DescribeTasks") < 5 { // until it has been found and looked at
+		for c.count("DescribeTasks") < 5 && c.count("RunTask") == 0 { // until it has been found and looked at
 			time.Sleep(time.Millisecond)
 		}
 		if c.count("RunTask") != 0 {
@@ -423,6 +442,35 @@ func TestWaitsForATaskThatWasLeftBehind(t *testing.T) {
 	if len(c.run) != 1 {
 		t.Error("our own task did not run exactly once")
 	}
+}
+
+// ECS lists a task that was told to stop as stopped while its container still works.
+func TestWaitsForATaskThatIsStillStopping(t *testing.T) {
+	c := newCloud(t, freshURL(t))
+	c.script = good(t)
+	ended := make(chan struct{})
+	stopping := c.add("migration", "migrate-dead", func(f *fakeTask) {
+		defer close(ended)
+		f.status("RUNNING")
+		<-f.stop
+		for c.count("DescribeTasks") < 5 && c.count("RunTask") == 0 { // until it has been found and looked at
+			time.Sleep(time.Millisecond)
+		}
+		if c.count("RunTask") != 0 {
+			t.Error("a second task was started beside the first")
+		}
+		f.exit(143)
+	})
+	c.mu.Lock()
+	stopping.task.DesiredStatus = aws.String(stopped)
+	c.mu.Unlock()
+	close(stopping.stop)
+	var out safeBuffer
+	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	contains(t, "progress", out.String(), "earlier run", "exited with code 143")
 }
 
 func TestOneDeployerAtATime(t *testing.T) {

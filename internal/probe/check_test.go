@@ -56,13 +56,45 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 }
 
 func TestStandardChecks(t *testing.T) {
-	checks := probe.Standard("/health", "/login", "1.2.3")
-	if len(checks) != 5 || checks[0].Fields["version"] != "1.2.3" || checks[3].Status != "400" || !checks[4].Repeat {
-		t.Errorf("got %+v", checks)
-	}
-	for _, c := range checks {
+	checks := map[string]probe.Check{}
+	for _, c := range probe.Standard("/health", "/login", "1.2.3") {
 		if err := c.Validate(); err != nil {
 			t.Error(err)
 		}
+		checks[c.Name] = c
+	}
+	want := map[string]struct {
+		request, body      string
+		repeat             bool
+		allowed, forbidden []int
+	}{
+		"health":                     {"GET /health", "", false, []int{200}, []int{204, 404, 500, 503}},
+		"login, basic token":         {"POST /login", `{"access_token":"test"}`, false, []int{400, 401, 403}, []int{200, 500, 502}},
+		"login, cache-busting query": {"POST /login?t={nonce}", `{"access_token":"test"}`, false, []int{400, 401, 403}, []int{200, 500, 502}},
+		"login, structured":          {"POST /login", `"userInfo":{"email":`, false, []int{400}, []int{200, 401, 500}},
+		"errors are not cached":      {"GET /login/verify-{nonce}", "", true, []int{400, 404}, []int{200, 500}},
+	}
+	for name, w := range want {
+		c, ok := checks[name]
+		if !ok {
+			t.Errorf("%q is not checked", name)
+			continue
+		}
+		if request := c.Verb() + " " + c.Path; request != w.request || !strings.Contains(c.Body, w.body) || c.Repeat != w.repeat {
+			t.Errorf("%s: %+v, want %+v", name, c, w)
+		}
+		for _, code := range w.allowed {
+			if !c.Status.Allows(code) {
+				t.Errorf("%s refuses %d", name, code)
+			}
+		}
+		for _, code := range w.forbidden {
+			if c.Status.Allows(code) {
+				t.Errorf("%s allows %d", name, code)
+			}
+		}
+	}
+	if len(checks) != len(want) || checks["health"].Fields["version"] != "1.2.3" {
+		t.Errorf("got %+v", checks)
 	}
 }

@@ -183,6 +183,8 @@ func TestRolloutThatFails(t *testing.T) {
 		"failed, no way":    {[]types.Service{service(deployment("PRIMARY", newDefinition, "FAILED", 0, 2))}, []string{"its rollout failed", "running: backend:2"}},
 		"never gets there":  {[]types.Service{inProgress}, []string{"IN_PROGRESS, 1 of 2 tasks run", "VERIFY_TIMEOUT"}},
 		"is being deleted":  {[]types.Service{{Status: aws.String("DRAINING")}}, []string{"DRAINING", "running: none"}},
+		"not yet complete":  {[]types.Service{service(deployment("PRIMARY", newDefinition, "IN_PROGRESS", 2, 2))}, []string{"IN_PROGRESS, 2 of 2 tasks run"}},
+		"old one serves":    {[]types.Service{draining}, []string{"COMPLETED, 2 of 2 tasks run"}},
 		"too few tasks run": {[]types.Service{service(deployment("PRIMARY", newDefinition, "COMPLETED", 1, 2))}, []string{"1 of 2 tasks run"}},
 	} {
 		t.Run(name, func(t *testing.T) {

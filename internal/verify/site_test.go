@@ -230,6 +230,22 @@ func TestOnlyWhatFailedIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestWaitIsBounded(t *testing.T) {
+	c := newCDN(t)
+	c.login = func(int32) int { return 500 }
+	s := c.settings()
+	s.Timeout = 100 * time.Millisecond
+	// Without a bound of its own this test would hang as well.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	began := time.Now()
+	err := run(ctx, s, Clients{}, &safeBuffer{}, fast())
+	contains(t, "error", fmt.Sprint(err), "VERIFY_TIMEOUT, 100ms", "came status 500")
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it waited for %s", took)
+	}
+}
+
 func TestFromEnv(t *testing.T) {
 	look := func(env map[string]string) func(string) (string, bool) {
 		return func(k string) (string, bool) { v, ok := env[k]; return v, ok }

@@ -99,6 +99,21 @@ func TestRemovedRows(t *testing.T) {
 	}
 }
 
+func TestRowsAreRetainedUnlessToldOtherwise(t *testing.T) {
+	w := newWorld(t)
+	w.db.Exec(organizationsTable)
+	s := w.create(organizations(organization(one, "A") + "," + organization(two, "B")))
+	equal(t, "onRemove", show(s.inputs.Get("onRemove")), `"retain"`)
+	s = w.update(s, organizations(organization(one, "A")))
+	equal(t, "after the update", w.db.Text(organizationNames), "02|B|false\n0a|A|false")
+	if err := w.server.Delete(p.DeleteRequest{ID: s.id, Urn: rowsURN, Properties: s.state, OldInputs: s.inputs}); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "after the delete", w.db.Text(organizationNames), "02|B|false\n0a|A|false")
+}
+
+const organizationNames = `SELECT right(id::text, 2), name, deleted_at IS NOT NULL FROM organizations ORDER BY id`
+
 func TestDeleteWhereTheTableIsGone(t *testing.T) {
 	w := newWorld(t)
 	w.db.Exec(organizationsTable)
