@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -140,7 +142,7 @@ func TestRollouts(t *testing.T) {
 			b.must(b.upWith("1.0.0")) // so that the service is all there is to do
 			before := b.look(s)
 			b.deployByHand(s, "1.0.2")
-			stop := b.kill("plan-charge/backend:1.0.0", 0)
+			stop := b.kill("plan-charge/backend:1.0.0", func(context.Context) bool { return true })
 			b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
 			r, v := watched(t, b, "taking back what was deployed by hand fails", "1.0.0")
 			stop()
@@ -217,27 +219,28 @@ func (b *box) upWith(image string, replace ...string) result {
 	return b.pulumi("up", "--yes", "--skip-preview", "--config-file", config)
 }
 
-// killMigration kills the next migration's process when it has had time for the first lines of its log.
+// killMigration kills the next migration's process when it has written its first lines.
 func killMigration(b *box) (undo func()) {
-	return b.kill("hang-migration", 3*time.Second)
+	logs, began := cloudwatchlogs.NewFromConfig(b.aws()), time.Now()
+	return b.kill("hang-migration", func(ctx context.Context) bool {
+		out, err := logs.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: aws.String("/plan-charge-sandbox/migration"), StartTime: aws.Int64(began.UnixMilli()),
+		})
+		return err == nil && slices.ContainsFunc(out.Events, func(e logtypes.FilteredLogEvent) bool {
+			return strings.Contains(aws.ToString(e.Message), "waiting for something")
+		})
+	})
 }
 
-// kill kills every container whose image is named so, at an age, until stop is called.
-func (b *box) kill(image string, age time.Duration) (stop func()) {
+// kill kills every container whose image is named so, once it may, until stop is called.
+func (b *box) kill(image string, may func(context.Context) bool) (stop func()) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	var killing sync.WaitGroup
 	killing.Go(func() {
-		seen := map[string]time.Time{}
 		for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 			running, _ := b.Containers(ctx) // asked again anyway
 			for _, c := range running {
-				if !strings.Contains(c.Image, image) {
-					continue
-				}
-				if _, known := seen[c.ID]; !known {
-					seen[c.ID] = time.Now()
-				}
-				if time.Since(seen[c.ID]) >= age {
+				if strings.Contains(c.Image, image) && may(ctx) {
 					_ = b.Engine(ctx, http.MethodPost, "/containers/"+c.ID+"/kill", nil) // it may have ended
 				}
 			}
