@@ -126,7 +126,7 @@ func run(ctx context.Context, o options) (bad int, err error) {
 			fmt.Println("    all that was printed in it:", log)
 		}
 		if o.table != "" { // after each one: a run that is cut short has its table too
-			err = errors.Join(err, writeTable(o.table, o.seed, len(reference.points), time.Since(began), done))
+			err = errors.Join(err, writeTable(o.table, o.seed, len(reference.points), len(trials), time.Since(began), done))
 		}
 		return err
 	}

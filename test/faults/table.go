@@ -10,7 +10,7 @@ import (
 )
 
 // writeTable writes docs/faults.md.
-func writeTable(path string, seed uint64, points int, took time.Duration, done []outcome) error {
+func writeTable(path string, seed uint64, points, planned int, took time.Duration, done []outcome) error {
 	var s strings.Builder
 	bad := 0
 	counts := map[string][4]int{} // by fault: trials, up succeeded, next up converged, bad
@@ -38,11 +38,11 @@ something at one point of the engine's work, and deploys again. Afterwards it lo
 - no program and no helper of the disturbed deployment, no task but the service's own and no advisory lock is left;
 - no secret stands in anything that was printed.
 
-%d trials on %d points of a change, %d of them bad, in %s. Seed %d; `+"`go run ./test/faults -seed %d -points %d`"+` repeats them.
+%d of %d planned trials, on %d points of a change, %d of them bad, in %s. Seed %d; `+"`go run ./test/faults -seed %d -points %d`"+` repeats them.
 
 | fault | trials | the deployment went on and succeeded | the next one converged | bad |
 |---|---|---|---|---|
-`, len(done), points, bad, took.Round(time.Second), seed, seed, len(done))
+`, len(done), planned, points, bad, took.Round(time.Second), seed, seed, len(done))
 	faults := make([]string, 0, len(counts))
 	for fault := range counts {
 		faults = append(faults, fault)
