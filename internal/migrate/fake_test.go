@@ -1,12 +1,10 @@
 package migrate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -272,32 +270,5 @@ func testSettings() Settings {
 		Command: []string{"alembic", "upgrade", "head"}, Subnets: []string{"subnet-1", "subnet-2"}, SecurityGroups: []string{"sg-1"},
 		LogGroup: "/plan-charge/migration", LogStreamPrefix: "migration", SecretARN: "plan-charge/migration-url",
 		VersionSchema: "public", VersionTable: "alembic_version", VersionColumn: "version_num", Timeout: 20 * time.Second, LockTimeout: 10 * time.Second,
-	}
-}
-
-// safeBuffer is a bytes.Buffer that several goroutines may use.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func contains(t *testing.T, what, text string, parts ...string) {
-	t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			t.Errorf("%s does not say %q:\n%s", what, part, text)
-		}
 	}
 }

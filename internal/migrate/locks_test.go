@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"plan-charge/internal/said"
 )
 
 // TestAStatementWaitsForATableOnlySoLong has somebody's transaction in the migration's way.
@@ -49,7 +51,7 @@ func TestAStatementWaitsForATableOnlySoLong(t *testing.T) {
 			}
 			settings := testSettings()
 			settings.LockTimeout = 100 * time.Millisecond
-			_, err = run(ctx, settings, c.clients(), &safeBuffer{}, fast())
+			_, err = run(ctx, settings, c.clients(), &said.Buffer{}, fast())
 			if !tc.cancelled {
 				if err != nil {
 					t.Error(err)
@@ -59,7 +61,7 @@ func TestAStatementWaitsForATableOnlySoLong(t *testing.T) {
 			if err == nil {
 				t.Fatal("it waited until the table was free")
 			}
-			contains(t, "error", err.Error(), "canceling statement", "on table visits", "behind owner (server process", "in transaction",
+			said.Contains(t, "error", err.Error(), "canceling statement", "on table visits", "behind owner (server process", "in transaction",
 				"its transaction began", "was cancelled after 100ms", "migration.lockTimeout")
 		})
 	}

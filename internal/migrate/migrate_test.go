@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/said"
 	"plan-charge/provider/revision"
 	"plan-charge/sandbox/postgres"
 )
@@ -96,7 +97,7 @@ func good(t *testing.T) func(*fakeTask) {
 func TestSuccess(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = good(t)
-	var out safeBuffer
+	var out said.Buffer
 	got, err := run(context.Background(), testSettings(), c.clients(), &out, fast())
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +105,7 @@ func TestSuccess(t *testing.T) {
 	if got != "0002" || mark(t) != "0002" {
 		t.Errorf("revision %q, mark %q, want 0002", got, mark(t))
 	}
-	contains(t, "progress", out.String(), "Running upgrade 0001 -> 0002", "really", "revision none -> 0002", "STOPPED", "connected to ***")
+	said.Contains(t, "progress", out.String(), "Running upgrade 0001 -> 0002", "really", "revision none -> 0002", "STOPPED", "connected to ***")
 	noSecret(t, out.String())
 
 	in := c.run[0]
@@ -241,12 +242,12 @@ func TestFailures(t *testing.T) {
 				migrated(t, "0001") // by an earlier deployment, so that only the task tells that this one failed
 			}
 			c.script, c.fail = tc.script, tc.fail
-			var out safeBuffer
+			var out said.Buffer
 			got, err := run(context.Background(), testSettings(), c.clients(), &out, fast())
 			if err == nil {
 				t.Fatalf("succeeded with %q", got)
 			}
-			contains(t, "error", err.Error(), tc.want...)
+			said.Contains(t, "error", err.Error(), tc.want...)
 			for _, part := range tc.not {
 				if strings.Contains(err.Error(), part) {
 					t.Errorf("the error says %q:\n%v", part, err)
@@ -263,7 +264,7 @@ func TestFailures(t *testing.T) {
 func TestTaskFailureCarriesItsParts(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = func(f *fakeTask) { f.status("RUNNING"); f.print("boom"); f.exit(9) }
-	_, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, fast())
+	_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast())
 	var failure *TaskError
 	if !errors.As(err, &failure) || *failure.ExitCode != 9 || failure.Log[0] != "boom" {
 		t.Errorf("got %#v", err)
@@ -285,16 +286,16 @@ func TestTimeoutStopsTheTask(t *testing.T) {
 	// Without a timeout of its own this test would hang as well.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	var out safeBuffer
+	var out said.Buffer
 	_, err := run(ctx, s, c.clients(), &out, fast())
 	if err == nil {
 		t.Fatal("a task that hangs succeeded")
 	}
-	contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "3s", "it was stopped", "waiting for a lock")
+	said.Contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "3s", "it was stopped", "waiting for a lock")
 	if len(c.stops) != 1 {
 		t.Fatalf("%d StopTask calls, want 1", len(c.stops))
 	}
-	contains(t, "stop reason", *c.stops[0].Reason, "MIGRATE_TIMEOUT")
+	said.Contains(t, "stop reason", *c.stops[0].Reason, "MIGRATE_TIMEOUT")
 }
 
 func TestCancellationStopsTheTask(t *testing.T) {
@@ -309,7 +310,7 @@ func TestCancellationStopsTheTask(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := run(ctx, testSettings(), c.clients(), &safeBuffer{}, fast())
+			_, err := run(ctx, testSettings(), c.clients(), &said.Buffer{}, fast())
 			if err == nil || !strings.Contains(err.Error(), "stopped by signal") {
 				t.Fatalf("got %v", err)
 			}
@@ -331,8 +332,8 @@ func TestStopThatFailsIsSaid(t *testing.T) {
 	}
 	s := testSettings()
 	s.Timeout = 3 * time.Second
-	_, err := run(context.Background(), s, c.clients(), &safeBuffer{}, fast())
-	contains(t, "error", fmt.Sprint(err), "could not be stopped", "may still be running")
+	_, err := run(context.Background(), s, c.clients(), &said.Buffer{}, fast())
+	said.Contains(t, "error", fmt.Sprint(err), "could not be stopped", "may still be running")
 }
 
 func TestBrokenConnectionsAreRiddenOut(t *testing.T) {
@@ -348,7 +349,7 @@ func TestBrokenConnectionsAreRiddenOut(t *testing.T) {
 		}
 		return nil
 	}
-	if got, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, fast()); err != nil || got != "0002" {
+	if got, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil || got != "0002" {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
@@ -364,15 +365,15 @@ func TestUnreachableForGood(t *testing.T) {
 	}
 	p := fast()
 	p.patience = 300 * time.Millisecond
-	_, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, p)
-	contains(t, "error", fmt.Sprint(err), "cannot be followed any more", "connection reset", "it was stopped")
+	_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, p)
+	said.Contains(t, "error", fmt.Sprint(err), "cannot be followed any more", "connection reset", "it was stopped")
 }
 
 func TestAnswerLostAfterStart(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = hang
 	lost := &lostAnswer{cloud: c}
-	_, err := run(context.Background(), testSettings(), Clients{ECS: lost, Logs: c, Secrets: c}, &safeBuffer{}, fast())
+	_, err := run(context.Background(), testSettings(), Clients{ECS: lost, Logs: c, Secrets: c}, &said.Buffer{}, fast())
 	if err == nil || !strings.Contains(err.Error(), "connection reset") {
 		t.Fatalf("got %v", err)
 	}
@@ -396,7 +397,7 @@ func TestRunTaskFailures(t *testing.T) {
 		c := newCloud(t, freshURL(t))
 		c.script = good(t)
 		c.failures = [][]types.Failure{{{Reason: aws.String("Capacity is unavailable at this time. Please try again later")}}}
-		if _, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, fast()); err != nil {
+		if _, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil {
 			t.Fatal(err)
 		}
 		if len(c.run) != 2 || *c.run[0].ClientToken == *c.run[1].ClientToken {
@@ -407,8 +408,8 @@ func TestRunTaskFailures(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			c := newCloud(t, freshURL(t))
 			c.failures = [][]types.Failure{{{Reason: &reason, Detail: aws.String("the detail")}}}
-			_, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, fast())
-			contains(t, "error", fmt.Sprint(err), want, "the detail", "RunTask started no task")
+			_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast())
+			said.Contains(t, "error", fmt.Sprint(err), want, "the detail", "RunTask started no task")
 			if len(c.run) != 1 {
 				t.Error("tried again")
 			}
@@ -433,12 +434,12 @@ func TestWaitsForATaskThatWasLeftBehind(t *testing.T) {
 		close(ended)
 	})
 	c.add("backend", "ecs-svc/1", hang) // the service's tasks are none of our business
-	var out safeBuffer
+	var out said.Buffer
 	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
-	contains(t, "progress", out.String(), "earlier run", "left behind", "exited with code 1")
+	said.Contains(t, "progress", out.String(), "earlier run", "left behind", "exited with code 1")
 	if len(c.run) != 1 {
 		t.Error("our own task did not run exactly once")
 	}
@@ -465,12 +466,12 @@ func TestWaitsForATaskThatIsStillStopping(t *testing.T) {
 	stopping.task.DesiredStatus = aws.String(stopped)
 	c.mu.Unlock()
 	close(stopping.stop)
-	var out safeBuffer
+	var out said.Buffer
 	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
-	contains(t, "progress", out.String(), "earlier run", "exited with code 143")
+	said.Contains(t, "progress", out.String(), "earlier run", "exited with code 143")
 }
 
 func TestOneDeployerAtATime(t *testing.T) {
@@ -485,8 +486,8 @@ func TestOneDeployerAtATime(t *testing.T) {
 	c.script = good(t)
 	s := testSettings()
 	s.Timeout = 3 * time.Second
-	_, err := run(ctx, s, c.clients(), &safeBuffer{}, fast())
-	contains(t, "error", fmt.Sprint(err), "another deployment holds the migration lock", "owner from 127.0.0.1", "MIGRATE_TIMEOUT")
+	_, err := run(ctx, s, c.clients(), &said.Buffer{}, fast())
+	said.Contains(t, "error", fmt.Sprint(err), "another deployment holds the migration lock", "owner from 127.0.0.1", "MIGRATE_TIMEOUT")
 	if c.count("RunTask") != 0 {
 		t.Error("a task was started without the lock")
 	}
@@ -495,7 +496,7 @@ func TestOneDeployerAtATime(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		holder.Close(ctx)
 	}()
-	if _, err := run(ctx, testSettings(), c.clients(), &safeBuffer{}, fast()); err != nil {
+	if _, err := run(ctx, testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil {
 		t.Fatal(err)
 	}
 	var free bool
@@ -529,7 +530,7 @@ func TestTwoAtOnceRunOneAfterTheOther(t *testing.T) {
 	errs := make(chan error, 4)
 	for range cap(errs) {
 		go func() {
-			_, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, fast())
+			_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast())
 			errs <- err
 		}()
 	}
@@ -549,11 +550,11 @@ func TestDatabaseConnectionLostMeanwhile(t *testing.T) {
 		migrated(t, "0002")
 		f.exit(0)
 	}
-	var out safeBuffer
+	var out said.Buffer
 	if got, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil || got != "0002" {
 		t.Fatalf("%q, %v\n%s", got, err, out.String())
 	}
-	contains(t, "progress", out.String(), "connecting again")
+	said.Contains(t, "progress", out.String(), "connecting again")
 }
 
 func TestDatabaseThatCannotBeReached(t *testing.T) {
@@ -569,9 +570,9 @@ func TestDatabaseThatCannotBeReached(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t, tc.url)
-			var out safeBuffer
+			var out said.Buffer
 			_, err := run(context.Background(), testSettings(), c.clients(), &out, p)
-			contains(t, "error", fmt.Sprint(err), tc.want)
+			said.Contains(t, "error", fmt.Sprint(err), tc.want)
 			noSecret(t, fmt.Sprint(err)+out.String())
 			if c.count("RunTask") != 0 {
 				t.Error("a task was started")
@@ -615,7 +616,7 @@ func TestDatabaseThatComesBack(t *testing.T) {
 	}
 	p := fast()
 	p.patience = 30 * time.Second
-	if got, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, p); err != nil || got != "a,b" {
+	if got, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, p); err != nil || got != "a,b" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -623,7 +624,7 @@ func TestDatabaseThatComesBack(t *testing.T) {
 func TestSilentTaskIsASuccess(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = func(f *fakeTask) { f.status("RUNNING"); migrated(t, "0002"); f.exit(0) }
-	if _, err := run(context.Background(), testSettings(), c.clients(), &safeBuffer{}, fast()); err != nil {
+	if _, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -639,11 +640,11 @@ func TestLogThatComesLate(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		f.print("late line")
 	}
-	var out safeBuffer
+	var out said.Buffer
 	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, "progress", out.String(), "late line")
+	said.Contains(t, "progress", out.String(), "late line")
 }
 
 func TestFromEnv(t *testing.T) {
@@ -680,7 +681,7 @@ func TestUnlessDone(t *testing.T) {
 	migrate := func(runs int, why string) {
 		t.Helper()
 		before := len(c.run)
-		got, err := run(context.Background(), s, c.clients(), &safeBuffer{}, fast())
+		got, err := run(context.Background(), s, c.clients(), &said.Buffer{}, fast())
 		if err != nil || got != "0002" || len(c.run)-before != runs {
 			t.Errorf("%s: %q, %v, %d tasks; want %d", why, got, err, len(c.run)-before, runs)
 		}

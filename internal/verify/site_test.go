@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"plan-charge/internal/probe"
+	"plan-charge/internal/said"
 )
 
 const site = "https://site.example"
@@ -87,7 +88,7 @@ func (c *cdn) settings() Settings {
 
 func TestSiteThatServes(t *testing.T) {
 	c := newCDN(t)
-	var out safeBuffer
+	var out said.Buffer
 	if err := run(context.Background(), c.settings(), Clients{}, &out, fast()); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestSiteThatServes(t *testing.T) {
 			t.Errorf("the Host header is not the site's: %s", line)
 		}
 	}
-	contains(t, "report", out.String(), "GET     /health", "200", "POST    /api/login?t=", "origin", "all 5 checks passed")
+	said.Contains(t, "report", out.String(), "GET     /health", "200", "POST    /api/login?t=", "origin", "all 5 checks passed")
 	if n := strings.Count(out.String(), "origin"); n != 6 {
 		t.Errorf("%d requests are reported, want 6:\n%s", n, out.String())
 	}
@@ -108,7 +109,7 @@ func TestSiteThatServes(t *testing.T) {
 func TestFailingGetAsksTheSameNewPathTwice(t *testing.T) {
 	c := newCDN(t)
 	for range 2 {
-		if err := run(context.Background(), c.settings(), Clients{}, &safeBuffer{}, fast()); err != nil {
+		if err := run(context.Background(), c.settings(), Clients{}, &said.Buffer{}, fast()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,11 +136,11 @@ func TestCachedErrorsAreFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCDN(t)
 			tc.set(c)
-			err := run(context.Background(), c.settings(), Clients{}, &safeBuffer{}, fast())
+			err := run(context.Background(), c.settings(), Clients{}, &said.Buffer{}, fast())
 			if err == nil {
 				t.Fatal("a cached error passed")
 			}
-			contains(t, "error", err.Error(), "errors are not cached", tc.want, "VERIFY_TIMEOUT")
+			said.Contains(t, "error", err.Error(), "errors are not cached", tc.want, "VERIFY_TIMEOUT")
 		})
 	}
 }
@@ -201,12 +202,12 @@ func TestSiteThatFails(t *testing.T) {
 			c := newCDN(t)
 			s := c.settings()
 			tc.set(c, &s)
-			var out safeBuffer
+			var out said.Buffer
 			err := run(context.Background(), s, Clients{}, &out, fast())
 			if err == nil {
 				t.Fatal("passed")
 			}
-			contains(t, "error", err.Error(), tc.want...)
+			said.Contains(t, "error", err.Error(), tc.want...)
 			if strings.Contains(err.Error()+out.String(), "s3cr3t") {
 				t.Errorf("a password is shown:\n%v", err)
 			}
@@ -222,7 +223,7 @@ func TestOnlyWhatFailedIsTriedAgain(t *testing.T) {
 		}
 		return 400
 	}
-	if err := run(context.Background(), c.settings(), Clients{}, &safeBuffer{}, fast()); err != nil {
+	if err := run(context.Background(), c.settings(), Clients{}, &said.Buffer{}, fast()); err != nil {
 		t.Fatal(err)
 	}
 	if len(c.seen) != 8 {
@@ -239,8 +240,8 @@ func TestWaitIsBounded(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	began := time.Now()
-	err := run(ctx, s, Clients{}, &safeBuffer{}, fast())
-	contains(t, "error", fmt.Sprint(err), "VERIFY_TIMEOUT, 100ms", "came status 500")
+	err := run(ctx, s, Clients{}, &said.Buffer{}, fast())
+	said.Contains(t, "error", fmt.Sprint(err), "VERIFY_TIMEOUT, 100ms", "came status 500")
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it waited for %s", took)
 	}
@@ -261,33 +262,7 @@ func TestFromEnv(t *testing.T) {
 	_, err = FromEnv(look(map[string]string{
 		"VERIFY_SITE_URL": "site.example", "VERIFY_CLUSTER": "c", "VERIFY_CHECKS": `[{"path":"x","status":99}]`, "VERIFY_TIMEOUT": "soon", "PLAN_CHARGE_CONNECT_TO": "127.0.0.1:80",
 	}))
-	contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL", "VERIFY_CLUSTER", "path: found", "status: found", "VERIFY_TIMEOUT", "PLAN_CHARGE_CONNECT_TO")
+	said.Contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL", "VERIFY_CLUSTER", "path: found", "status: found", "VERIFY_TIMEOUT", "PLAN_CHARGE_CONNECT_TO")
 	_, err = FromEnv(look(map[string]string{"VERIFY_CHECKS": `[{"path":"/x","stat":99}]`}))
-	contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL: found nothing", `unknown field "stat"`)
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-func contains(t *testing.T, what, text string, parts ...string) {
-	t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(text, part) {
-			t.Errorf("%s does not say %q:\n%s", what, part, text)
-		}
-	}
+	said.Contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL: found nothing", `unknown field "stat"`)
 }
