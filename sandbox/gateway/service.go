@@ -91,6 +91,10 @@ type outcome struct {
 
 func (s *service) key() string { return s.Cluster + "/" + s.Name }
 
+// keptEvents is how many of a service's events are told. AWS tells 100, which the AWS provider now and then fails to read
+// to their end ("decomposing response: … use of closed network connection"): a short answer comes in one piece.
+const keptEvents = 10
+
 // ServiceStatus says how far a service is.
 type ServiceStatus struct {
 	Service string `json:"service"` // cluster/name
@@ -144,9 +148,7 @@ func (s *service) event(format string, args ...any) {
 		return
 	}
 	s.Events = append([]event{{ID: uuid(), Created: time.Now(), Message: message}}, s.Events...)
-	if len(s.Events) > 100 {
-		s.Events = s.Events[:100]
-	}
+	s.Events = s.Events[:min(len(s.Events), keptEvents)]
 }
 
 // deploy makes a task definition the primary deployment.

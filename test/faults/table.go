@@ -63,6 +63,9 @@ themselves: they look for it every five minutes.
 
 ` + "`Signature expired`" + ` names a clock that is more than 5 minutes wrong: set it, and ` + "`pulumi up`" + `.
 
+` + "`decomposing response: … use of closed network connection`" + ` is the AWS provider that did not read an answer to its end, with or without
+a fault: ` + "`pulumi up`" + ` again.
+
 A state kept in files needs ` + "`?metadata=skip`" + ` at the end of its ` + "`file://`" + ` URL, as the sandbox has it. Without it the engine keeps
 an ` + "`.attrs`" + ` file beside each of its files and does not replace it in one step: killed at that moment it leaves an empty one, and
 every command after it ends with ` + "`failed to load checkpoint: EOF`" + `. Removing that ` + "`.attrs`" + ` file brings the state back.

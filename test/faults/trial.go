@@ -196,7 +196,7 @@ func (t trial) run(ctx context.Context, b *box) outcome {
 		bad("the point did not come")
 	}
 	outputs := []string{u.out, second.out}
-	o.first = ending(u)
+	o.first = strings.ReplaceAll(ending(u), b.State, "STATE")
 	if t.fault == twoUps {
 		o.first += "; the other: " + ending(second)
 		if (u.code == 0) == (second.code == 0) || !strings.Contains(u.out+second.out, "locked") {
@@ -241,6 +241,9 @@ func (t trial) run(ctx context.Context, b *box) outcome {
 	return o
 }
 
+// unread is what the AWS provider says when it fails to read a long answer to its end, as happens without any fault.
+const unread = "use of closed network connection"
+
 // recover does what a person does after a failed `up`: again, and first what the message asks for.
 func (b *box) recover(ctx context.Context, bad func(string, ...any)) (steps string, outputs []string) {
 	var taken []string
@@ -257,18 +260,23 @@ func (b *box) recover(ctx context.Context, bad func(string, ...any)) (steps stri
 			remedy = "`pulumi cancel`"
 		case strings.Contains(u.out, "failed to load checkpoint"):
 			remedy = "the state's `.bak` put back"
+		case strings.Contains(u.out, unread):
+			remedy = "`up` (an answer was not read)"
 		}
 		if remedy == "" || helped[remedy] {
-			bad("the next up failed: %s", testbed.LastLines(u.out, 25))
+			bad("the next up failed: %s", complaint(u.out))
 			return strings.Join(append(taken, "`up` (failed)"), ", "), outputs
 		}
 		helped[remedy], taken = true, append(taken, remedy)
-		if remedy == "`pulumi cancel`" {
+		switch remedy {
+		case "`pulumi cancel`":
 			if out, err := b.pulumi(ctx, "cancel", "--yes", "--stack", "sandbox"); err != nil {
 				bad("pulumi cancel: %v %s", err, testbed.LastLines(out, 5))
 			}
-		} else if err := b.restoreState(); err != nil {
-			bad("%v", err)
+		case "the state's `.bak` put back":
+			if err := b.restoreState(); err != nil {
+				bad("%v", err)
+			}
 		}
 	}
 }
@@ -359,7 +367,12 @@ func ending(u update) string {
 	if strings.Contains(u.out, "currently locked") {
 		return "refused: the stack is locked"
 	}
-	lines := strings.Split(u.out, "\n")
+	return "failed: " + complaint(u.out)
+}
+
+// complaint is the first error message of a pulumi command that says more than that it failed.
+func complaint(out string) string {
+	lines := strings.Split(out, "\n")
 	for i, line := range lines {
 		message, ok := strings.CutPrefix(strings.TrimSpace(line), "error: ")
 		if !ok || strings.HasPrefix(message, "update failed") {
@@ -368,9 +381,9 @@ func ending(u update) string {
 		for ; strings.HasSuffix(message, ":") && i+1 < len(lines); i++ { // what follows says more
 			message += " " + strings.TrimSpace(lines[i+1])
 		}
-		return "failed: " + shorten(message, 300)
+		return shorten(strings.TrimSpace(message), 300)
 	}
-	return "failed without an error message"
+	return "no error message"
 }
 
 func shorten(s string, n int) string {
