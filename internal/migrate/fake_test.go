@@ -251,6 +251,14 @@ func (c *cloud) count(action string) int {
 	return n
 }
 
+// await waits until an action has been called twice more: one call may have been on its way already.
+func (c *cloud) await(action string) {
+	want := c.count(action) + 2
+	for deadline := time.Now().Add(10 * time.Second); c.count(action) < want && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func denied(action string) error {
 	return &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "not allowed to " + action, Fault: smithy.FaultClient}
 }

@@ -173,7 +173,7 @@ func TestFailures(t *testing.T) {
 			script: func(f *fakeTask) {
 				f.status("RUNNING")
 				f.print("started")
-				time.Sleep(50 * time.Millisecond)
+				f.c.await("GetLogEvents")
 				f.c.mu.Lock()
 				delete(f.c.logs, f.stream())
 				f.c.mu.Unlock()
@@ -195,7 +195,7 @@ func TestFailures(t *testing.T) {
 			script: func(f *fakeTask) {
 				f.status("RUNNING")
 				f.print("started")
-				time.Sleep(50 * time.Millisecond)
+				f.c.await("GetLogEvents")
 				f.c.mu.Lock()
 				delete(f.c.logs, f.stream())
 				f.c.mu.Unlock()
@@ -640,8 +640,10 @@ func TestLogThatComesLate(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		f.print("late line")
 	}
+	p := fast()
+	p.noStream = 10 * time.Second // a busy machine may need long for those 50 ms
 	var out said.Buffer
-	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
+	if _, err := run(context.Background(), testSettings(), c.clients(), &out, p); err != nil {
 		t.Fatal(err)
 	}
 	said.Contains(t, "progress", out.String(), "late line")
