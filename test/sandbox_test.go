@@ -134,16 +134,10 @@ func (b *box) connect() *pgx.Conn {
 // get asks the edge as a viewer of the site would.
 func get(t *testing.T, s status, path string) *http.Response {
 	t.Helper()
-	req, err := s.Request(context.Background(), http.MethodGet, path, nil)
+	resp, err := s.Get(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	io.Copy(io.Discard, resp.Body)
 	return resp
 }
 

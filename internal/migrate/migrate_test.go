@@ -129,6 +129,19 @@ func noSecret(t *testing.T, text string) {
 	}
 }
 
+// losesItsLog is a task whose log is read and then deleted before it ends.
+func losesItsLog(code int32) func(*fakeTask) {
+	return func(f *fakeTask) {
+		f.status("RUNNING")
+		f.print("started")
+		f.c.await("GetLogEvents")
+		f.c.mu.Lock()
+		delete(f.c.logs, f.stream())
+		f.c.mu.Unlock()
+		f.exit(code)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	long := make([]string, 50)
 	for i := range long {
@@ -170,16 +183,8 @@ func TestFailures(t *testing.T) {
 			want: []string{"without an exit code", "OutOfMemoryError", "give the migration's task definition more"},
 		},
 		"loses its log": {
-			script: func(f *fakeTask) {
-				f.status("RUNNING")
-				f.print("started")
-				f.c.await("GetLogEvents")
-				f.c.mu.Lock()
-				delete(f.c.logs, f.stream())
-				f.c.mu.Unlock()
-				f.exit(0)
-			},
-			want: []string{"its log was lost", "does not exist", "| started"},
+			script: losesItsLog(0),
+			want:   []string{"its log was lost", "does not exist", "| started"},
 		},
 		"log may not be read": {
 			script: func(f *fakeTask) { f.status("RUNNING"); f.exit(0) },
@@ -192,17 +197,9 @@ func TestFailures(t *testing.T) {
 			want: []string{"its log was lost", "not allowed to GetLogEvents"},
 		},
 		"fails and loses its log": {
-			script: func(f *fakeTask) {
-				f.status("RUNNING")
-				f.print("started")
-				f.c.await("GetLogEvents")
-				f.c.mu.Lock()
-				delete(f.c.logs, f.stream())
-				f.c.mu.Unlock()
-				f.exit(3)
-			},
-			want: []string{"exited with code 3", "does not exist", "| started"},
-			not:  []string{"its log was lost"},
+			script: losesItsLog(3),
+			want:   []string{"exited with code 3", "does not exist", "| started"},
+			not:    []string{"its log was lost"},
 		},
 		"migrates nothing": {
 			script: func(f *fakeTask) { f.status("RUNNING"); f.exit(0) },

@@ -1,7 +1,6 @@
 package backend_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,13 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/said"
 	"plan-charge/sandbox/backend"
 	"plan-charge/sandbox/postgres"
 )
@@ -137,26 +136,9 @@ func migrate(t *testing.T, tag, database string, args ...string) string {
 // service is a running copy of the application.
 type service struct {
 	url  string
-	log  *buffer
+	log  *said.Buffer
 	cmd  *exec.Cmd
 	done chan struct{}
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func launch(t *testing.T, tag, database string, more ...string) *service {
@@ -168,7 +150,7 @@ func launch(t *testing.T, tag, database string, more ...string) *service {
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	command := backend.Command()
-	s := &service{url: fmt.Sprintf("http://127.0.0.1:%d", port), log: &buffer{}, done: make(chan struct{})}
+	s := &service{url: fmt.Sprintf("http://127.0.0.1:%d", port), log: &said.Buffer{}, done: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(filepath.Dir(python), command[0]), command[1:]...)
 	s.cmd.Dir = appDir
 	s.cmd.Env = environment(tag, database, append(more, "HOST=127.0.0.1", fmt.Sprintf("PORT=%d", port))...)

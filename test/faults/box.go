@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -91,6 +92,17 @@ type update struct {
 	took   time.Duration
 	points []point
 	family []process // what it had started when it was last looked at
+}
+
+// living names the program and the helpers that it had started and that still run.
+func (u update) living() string {
+	var alive []string
+	for _, p := range u.family {
+		if (p.program || p.isHelper()) && p.alive() {
+			alive = append(alive, p.String())
+		}
+	}
+	return strings.Join(alive, ", ")
 }
 
 // up deploys the change. At each point of it, at is called with the engine's process.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -97,7 +96,7 @@ func (b *box) check(ctx context.Context, outputs ...string) (problems []string) 
 	if err := conn.QueryRow(ctx, `SELECT string_agg(version_num, ' ') FROM alembic_version`).Scan(&revision); err != nil || revision != "0004" {
 		say("revision %q, want 0004 (%v)", revision, err)
 	}
-	if left := b.await(30*time.Second, func() string { return cmp.Or(b.leftBehind(ctx, conn), b.strayTasks(ctx)) }); left != "" {
+	if left := await(ctx, 30*time.Second, func() string { return cmp.Or(b.leftBehind(ctx, conn), b.strayTasks(ctx)) }); left != "" {
 		say("%s", left)
 	}
 	if status, version, err := b.health(ctx); err != nil || status != http.StatusOK || version != "backend/"+b.version() {
@@ -110,9 +109,9 @@ func (b *box) check(ctx context.Context, outputs ...string) (problems []string) 
 }
 
 // await asks until nothing is wrong any more, or the time is over; it returns what was still wrong.
-func (b *box) await(patience time.Duration, wrong func() string) string {
+func await(ctx context.Context, patience time.Duration, wrong func() string) string {
 	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		if left := wrong(); left == "" || time.Now().After(deadline) {
+		if left := wrong(); left == "" || time.Now().After(deadline) || ctx.Err() != nil {
 			return left
 		}
 	}
@@ -169,17 +168,11 @@ func (b *box) tasks(ctx context.Context, family string) (int, error) {
 func (b *box) health(ctx context.Context) (status int, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	req, err := b.site.Request(ctx, http.MethodGet, "/health", nil)
+	resp, err := b.site.Get(ctx, "/health")
 	if err != nil {
 		return 0, "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, resp.Header.Get("X-Served-By"), err
+	return resp.StatusCode, resp.Header.Get("X-Served-By"), nil
 }
 
 // pulumi runs a command to its end and returns all that it wrote.

@@ -206,25 +206,13 @@ func (t trial) run(ctx context.Context, b *box) outcome {
 
 	// The program and the helpers must not outlive the `up` that was disturbed. Idle plugins may: they look for their
 	// engine every five minutes.
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		var alive []string
-		for _, p := range u.family {
-			if (p.program || p.isHelper()) && p.alive() {
-				alive = append(alive, p.String())
-			}
-		}
-		if len(alive) == 0 || ctx.Err() != nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			bad("processes are left: %s", strings.Join(alive, ", "))
-			break
-		}
+	if left := await(ctx, time.Minute, u.living); left != "" {
+		bad("processes are left: %s", left)
 	}
 	if conn, err := b.connect(ctx); err != nil {
 		bad("connect to the database: %v", err)
 	} else {
-		if left := b.await(2*time.Minute, func() string { return b.leftBehind(ctx, conn) }); left != "" {
+		if left := await(ctx, 2*time.Minute, func() string { return b.leftBehind(ctx, conn) }); left != "" {
 			bad("left behind: %s", left)
 		}
 		conn.Close(ctx)

@@ -276,6 +276,21 @@ func (s Status) Request(ctx context.Context, method, path string, body io.Reader
 	return req, nil
 }
 
+// Get asks for a path of the site and reads the answer to its end.
+func (s Status) Get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := s.Request(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp, err
+}
+
 // Container is one that runs.
 type Container struct {
 	ID    string `json:"Id"`
