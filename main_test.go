@@ -11,14 +11,14 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"plan-charge/internal/declared"
 	"plan-charge/internal/probe"
+	"plan-charge/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "accept what is declared as the new golden")
 
 // stack reads a stack file as the engine hands it over.
-func stack(t *testing.T, name string) declared.Stack {
+func stack(t *testing.T, name string) testkit.Stack {
 	t.Helper()
 	text, err := os.ReadFile("Pulumi." + name + ".yaml")
 	if err != nil {
@@ -28,7 +28,7 @@ func stack(t *testing.T, name string) declared.Stack {
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
-	s := declared.Stack{Project: "plan-charge", Name: name, Config: map[string]string{}}
+	s := testkit.Stack{Project: "plan-charge", Name: name, Config: map[string]string{}}
 	for key, value := range file.Config {
 		if plain, ok := value.(string); ok {
 			s.Config[key] = plain
@@ -43,9 +43,9 @@ func stack(t *testing.T, name string) declared.Stack {
 	return s
 }
 
-func declare(t *testing.T, name string) declared.Program {
+func declare(t *testing.T, name string) testkit.Program {
 	t.Helper()
-	p, err := declared.Run(stack(t, name), deploy)
+	p, err := testkit.Run(stack(t, name), deploy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestMigrationRunsWhatIsDeployed(t *testing.T) {
 func TestVerificationChecksWhatIsDeployed(t *testing.T) {
 	s := stack(t, "prod")
 	s.Config["plan-charge:verification"] = `{"version":true,"checks":[{"name":"ping","path":"/api/v1/ping","status":"204"}]}`
-	p, err := declared.Run(s, deploy)
+	p, err := testkit.Run(s, deploy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestBadConfigurationDeclaresNothing(t *testing.T) {
 	s := stack(t, "prod")
 	s.Config["plan-charge:image"] = "backend"
 	s.Config["plan-charge:network"] = `{"zones":1}`
-	p, err := declared.Run(s, deploy)
+	p, err := testkit.Run(s, deploy)
 	if err == nil || !strings.Contains(err.Error(), "plan-charge:image: found") || !strings.Contains(err.Error(), "plan-charge:network.zones: found 1") {
 		t.Errorf("error: %v", err)
 	}
@@ -182,7 +182,7 @@ func TestStacksDoNotCollide(t *testing.T) {
 	names := func(stackName string) map[string]string {
 		s := stack(t, "sandbox")
 		s.Name = stackName
-		p, err := declared.Run(s, deploy)
+		p, err := testkit.Run(s, deploy)
 		if err != nil {
 			t.Fatal(err)
 		}

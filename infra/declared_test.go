@@ -12,11 +12,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/infra"
-	"plan-charge/internal/declared"
+	"plan-charge/internal/testkit"
 )
 
 // declare runs every component of this package with a stack's configuration.
-func declare(t *testing.T, config map[string]string, secrets ...string) (declared.Program, error) {
+func declare(t *testing.T, config map[string]string, secrets ...string) (testkit.Program, error) {
 	t.Helper()
 	full := map[string]string{"plan-charge:image": "plan-charge/backend:1.0.0"}
 	for key, value := range config {
@@ -25,7 +25,7 @@ func declare(t *testing.T, config map[string]string, secrets ...string) (declare
 	for i := range secrets {
 		secrets[i] = "plan-charge:" + secrets[i]
 	}
-	return declared.Run(declared.Stack{Project: "plan-charge", Name: "prod", Config: full, Secrets: secrets}, func(ctx *pulumi.Context) error {
+	return testkit.Run(testkit.Stack{Project: "plan-charge", Name: "prod", Config: full, Secrets: secrets}, func(ctx *pulumi.Context) error {
 		cfg, err := infra.LoadConfig(ctx)
 		if err != nil {
 			return err
@@ -76,7 +76,7 @@ func declare(t *testing.T, config map[string]string, secrets ...string) (declare
 	})
 }
 
-func program(t *testing.T, config map[string]string, secrets ...string) declared.Program {
+func program(t *testing.T, config map[string]string, secrets ...string) testkit.Program {
 	t.Helper()
 	p, err := declare(t, config, secrets...)
 	if err != nil {
@@ -86,7 +86,7 @@ func program(t *testing.T, config map[string]string, secrets ...string) declared
 }
 
 // is checks one input, given as path and value in turn.
-func is(t *testing.T, r *declared.Resource, want any, path ...any) {
+func is(t *testing.T, r *testkit.Resource, want any, path ...any) {
 	t.Helper()
 	if r == nil {
 		t.Fatal("not declared")
@@ -270,7 +270,7 @@ func TestDatabaseURLs(t *testing.T) {
 }
 
 // noSecretIn looks for every made-up password in every input that is not a secret.
-func noSecretIn(t *testing.T, p declared.Program, more ...string) {
+func noSecretIn(t *testing.T, p testkit.Program, more ...string) {
 	t.Helper()
 	for _, r := range p {
 		text := string(must(json.Marshal(strip(r.Inputs, "", r.Secret))))
@@ -335,7 +335,7 @@ type container struct {
 	}
 }
 
-func containersOf(t *testing.T, p declared.Program, task string) []container {
+func containersOf(t *testing.T, p testkit.Program, task string) []container {
 	t.Helper()
 	var containers []container
 	if err := json.Unmarshal([]byte(p[task+"-task"].Get("containerDefinitions").(string)), &containers); err != nil {

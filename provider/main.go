@@ -8,13 +8,13 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 
-	"plan-charge/provider/internal/database"
-	"plan-charge/provider/internal/provider"
+	"plan-charge/provider/internal/pgdb"
+	"plan-charge/provider/internal/resource"
 )
 
 func main() {
-	open := func(s database.Settings) provider.Store { return database.New(s) }
-	if err := p.RunProvider(context.Background(), provider.Name, provider.Version, provider.New(open)); err != nil {
+	open := func(s pgdb.Settings) resource.Store { return pgdb.New(s) }
+	if err := p.RunProvider(context.Background(), resource.Name, resource.Version, resource.New(open)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

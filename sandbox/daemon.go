@@ -24,8 +24,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"plan-charge/internal/progress"
 	"plan-charge/sandbox/gateway"
-	"plan-charge/sandbox/progress"
 )
 
 // daemon is what the background process says of itself.

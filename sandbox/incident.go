@@ -18,7 +18,7 @@ import (
 	secretstypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/sandbox/progress"
+	"plan-charge/internal/progress"
 )
 
 // What the incident leaves behind that no program declares.

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"plan-charge/sandbox/backend"
-	"plan-charge/sandbox/toolchain"
+	"plan-charge/tools/toolchain"
 )
 
 // loginPath is where a login starts; the three bodies below are the incident's.

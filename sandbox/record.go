@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"plan-charge/sandbox/timeline"
+	"plan-charge/test/replay/timeline"
 )
 
 // shortest is what an unchanged resource must have taken to be in the picture.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"plan-charge/sandbox/progress"
-	"plan-charge/sandbox/timeline"
+	"plan-charge/internal/progress"
+	"plan-charge/test/replay/timeline"
 )
 
 // replay builds the incident by hand, runs the ordinary `pulumi up` on it and watches from outside how its faults

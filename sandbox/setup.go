@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"plan-charge/internal/progress"
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/backend"
 	"plan-charge/sandbox/emulator"
-	"plan-charge/sandbox/postgres"
-	"plan-charge/sandbox/progress"
-	"plan-charge/sandbox/toolchain"
+	"plan-charge/tools/toolchain"
 )
 
 // sandbox is a sandbox whose parts are there; whether it runs is another matter.

@@ -11,8 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/internal/order"
+	"plan-charge/internal/versiontable"
 	"plan-charge/provider/pgrows"
-	"plan-charge/provider/revision"
 )
 
 // MigrationArgs are the inputs of a Migration.
@@ -119,7 +119,7 @@ func splitTable(table string) (tableName, error) {
 	case len(parts) == 1 && parts[0] != "":
 		return tableName{publicSchema, parts[0]}, nil
 	case table == "":
-		return tableName{revision.DefaultSchema, revision.DefaultTable}, nil
+		return tableName{versiontable.DefaultSchema, versiontable.DefaultTable}, nil
 	case len(parts) == 2 && parts[0] != "" && parts[1] != "":
 		return tableName{parts[0], parts[1]}, nil
 	}

@@ -30,10 +30,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
-	"plan-charge/sandbox/postgres"
 )
 
 const password = "s3cr3tOwner1"

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"plan-charge/provider/revision"
-	"plan-charge/sandbox/progress"
+	"plan-charge/internal/progress"
+	"plan-charge/internal/versiontable"
 )
 
 // database is the owner's connection, which holds the lock as long as it lives.
@@ -146,8 +146,8 @@ func (d *database) alive(ctx context.Context) error {
 
 // revision returns what the version table holds, "" for a database that was never migrated.
 func (d *database) revision(ctx context.Context) (string, error) {
-	current, err := revision.Current(ctx, d.conn, d.schema, d.table, d.column)
-	if errors.Is(err, revision.ErrNoTable) {
+	current, err := versiontable.Current(ctx, d.conn, d.schema, d.table, d.column)
+	if errors.Is(err, versiontable.ErrNoTable) {
 		return "", nil
 	}
 	return current, err
@@ -163,7 +163,7 @@ func (d *database) mark(ctx context.Context, current, key string) error {
 		return err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	if err := revision.Mark(ctx, tx, d.schema, d.table, current); err != nil {
+	if err := versiontable.Mark(ctx, tx, d.schema, d.table, current); err != nil {
 		return err
 	}
 	// COMMENT takes no parameters, so the server is asked to quote its text.
@@ -179,8 +179,8 @@ func (d *database) mark(ctx context.Context, current, key string) error {
 
 // done reports whether the last migration was one for this key and left the given revision.
 func (d *database) done(ctx context.Context, current, key string) (bool, error) {
-	marked, ok, err := revision.ReadMark(ctx, d.conn, d.schema, d.table)
-	if errors.Is(err, revision.ErrNoTable) {
+	marked, ok, err := versiontable.ReadMark(ctx, d.conn, d.schema, d.table)
+	if errors.Is(err, versiontable.ErrNoTable) {
 		return false, nil
 	}
 	if err != nil || !ok || marked != current {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"plan-charge/internal/said"
+	"plan-charge/internal/testkit"
 )
 
 // TestAStatementWaitsForATableOnlySoLong has somebody's transaction in the migration's way.
@@ -51,7 +51,7 @@ func TestAStatementWaitsForATableOnlySoLong(t *testing.T) {
 			}
 			settings := testSettings()
 			settings.LockTimeout = 100 * time.Millisecond
-			_, err = run(ctx, settings, c.clients(), &said.Buffer{}, fast())
+			_, err = run(ctx, settings, c.clients(), &testkit.Buffer{}, fast())
 			if !tc.cancelled {
 				if err != nil {
 					t.Error(err)
@@ -61,7 +61,7 @@ func TestAStatementWaitsForATableOnlySoLong(t *testing.T) {
 			if err == nil {
 				t.Fatal("it waited until the table was free")
 			}
-			said.Contains(t, "error", err.Error(), "canceling statement", "on table visits", "behind owner (server process", "in transaction",
+			testkit.Contains(t, "error", err.Error(), "canceling statement", "on table visits", "behind owner (server process", "in transaction",
 				"its transaction began", "was cancelled after 100ms", "migration.lockTimeout")
 		})
 	}

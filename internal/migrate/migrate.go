@@ -15,10 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"plan-charge/internal/progress"
 	"plan-charge/internal/redact"
 	"plan-charge/internal/tasklog"
-	"plan-charge/provider/revision"
-	"plan-charge/sandbox/progress"
+	"plan-charge/internal/versiontable"
 )
 
 // ECS is the part of the ECS client that is used.
@@ -90,7 +90,7 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	}
 	if m.UnlessDone {
 		if done, err := m.db.done(ctx, before, m.Key); err != nil || done {
-			fmt.Fprintf(m.out, "revision %s: nothing that the migration depends on has changed\n", revision.Name(before))
+			fmt.Fprintf(m.out, "revision %s: nothing that the migration depends on has changed\n", versiontable.Name(before))
 			return before, err
 		}
 	}
@@ -101,7 +101,7 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(m.out, "revision %s -> %s\n", revision.Name(before), after)
+	fmt.Fprintf(m.out, "revision %s -> %s\n", versiontable.Name(before), after)
 	return after, nil
 }
 

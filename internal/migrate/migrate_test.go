@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/internal/said"
-	"plan-charge/provider/revision"
-	"plan-charge/sandbox/postgres"
+	"plan-charge/internal/testkit"
+	"plan-charge/internal/testkit/postgres"
+	"plan-charge/internal/versiontable"
 )
 
 // password has every character that some syntax treats as its own.
@@ -76,8 +76,8 @@ func mark(t *testing.T) string {
 	t.Helper()
 	conn := open(t)
 	defer conn.Close(context.Background())
-	marked, _, err := revision.ReadMark(context.Background(), conn, "public", "alembic_version")
-	if err != nil && !errors.Is(err, revision.ErrNoTable) {
+	marked, _, err := versiontable.ReadMark(context.Background(), conn, "public", "alembic_version")
+	if err != nil && !errors.Is(err, versiontable.ErrNoTable) {
 		t.Fatal(err)
 	}
 	return marked
@@ -97,7 +97,7 @@ func good(t *testing.T) func(*fakeTask) {
 func TestSuccess(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = good(t)
-	var out said.Buffer
+	var out testkit.Buffer
 	got, err := run(context.Background(), testSettings(), c.clients(), &out, fast())
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestSuccess(t *testing.T) {
 	if got != "0002" || mark(t) != "0002" {
 		t.Errorf("revision %q, mark %q, want 0002", got, mark(t))
 	}
-	said.Contains(t, "progress", out.String(), "Running upgrade 0001 -> 0002", "really", "revision none -> 0002", "STOPPED", "connected to ***")
+	testkit.Contains(t, "progress", out.String(), "Running upgrade 0001 -> 0002", "really", "revision none -> 0002", "STOPPED", "connected to ***")
 	noSecret(t, out.String())
 
 	in := c.run[0]
@@ -239,12 +239,12 @@ func TestFailures(t *testing.T) {
 				migrated(t, "0001") // by an earlier deployment, so that only the task tells that this one failed
 			}
 			c.script, c.fail = tc.script, tc.fail
-			var out said.Buffer
+			var out testkit.Buffer
 			got, err := run(context.Background(), testSettings(), c.clients(), &out, fast())
 			if err == nil {
 				t.Fatalf("succeeded with %q", got)
 			}
-			said.Contains(t, "error", err.Error(), tc.want...)
+			testkit.Contains(t, "error", err.Error(), tc.want...)
 			for _, part := range tc.not {
 				if strings.Contains(err.Error(), part) {
 					t.Errorf("the error says %q:\n%v", part, err)
@@ -261,7 +261,7 @@ func TestFailures(t *testing.T) {
 func TestTaskFailureCarriesItsParts(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = func(f *fakeTask) { f.status("RUNNING"); f.print("boom"); f.exit(9) }
-	_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast())
+	_, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, fast())
 	var failure *TaskError
 	if !errors.As(err, &failure) || *failure.ExitCode != 9 || failure.Log[0] != "boom" {
 		t.Errorf("got %#v", err)
@@ -283,16 +283,16 @@ func TestTimeoutStopsTheTask(t *testing.T) {
 	// Without a timeout of its own this test would hang as well.
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	var out said.Buffer
+	var out testkit.Buffer
 	_, err := run(ctx, s, c.clients(), &out, fast())
 	if err == nil {
 		t.Fatal("a task that hangs succeeded")
 	}
-	said.Contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "3s", "it was stopped", "waiting for a lock")
+	testkit.Contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "3s", "it was stopped", "waiting for a lock")
 	if len(c.stops) != 1 {
 		t.Fatalf("%d StopTask calls, want 1", len(c.stops))
 	}
-	said.Contains(t, "stop reason", *c.stops[0].Reason, "MIGRATE_TIMEOUT")
+	testkit.Contains(t, "stop reason", *c.stops[0].Reason, "MIGRATE_TIMEOUT")
 }
 
 func TestCancellationStopsTheTask(t *testing.T) {
@@ -307,7 +307,7 @@ func TestCancellationStopsTheTask(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := run(ctx, testSettings(), c.clients(), &said.Buffer{}, fast())
+			_, err := run(ctx, testSettings(), c.clients(), &testkit.Buffer{}, fast())
 			if err == nil || !strings.Contains(err.Error(), "stopped by signal") {
 				t.Fatalf("got %v", err)
 			}
@@ -329,8 +329,8 @@ func TestStopThatFailsIsSaid(t *testing.T) {
 	}
 	s := testSettings()
 	s.Timeout = 3 * time.Second
-	_, err := run(context.Background(), s, c.clients(), &said.Buffer{}, fast())
-	said.Contains(t, "error", fmt.Sprint(err), "could not be stopped", "may still be running")
+	_, err := run(context.Background(), s, c.clients(), &testkit.Buffer{}, fast())
+	testkit.Contains(t, "error", fmt.Sprint(err), "could not be stopped", "may still be running")
 }
 
 func TestBrokenConnectionsAreRiddenOut(t *testing.T) {
@@ -346,7 +346,7 @@ func TestBrokenConnectionsAreRiddenOut(t *testing.T) {
 		}
 		return nil
 	}
-	if got, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil || got != "0002" {
+	if got, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, fast()); err != nil || got != "0002" {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
@@ -362,15 +362,15 @@ func TestUnreachableForGood(t *testing.T) {
 	}
 	p := fast()
 	p.patience = 300 * time.Millisecond
-	_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, p)
-	said.Contains(t, "error", fmt.Sprint(err), "cannot be followed any more", "connection reset", "it was stopped")
+	_, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, p)
+	testkit.Contains(t, "error", fmt.Sprint(err), "cannot be followed any more", "connection reset", "it was stopped")
 }
 
 func TestAnswerLostAfterStart(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = hang
 	lost := &lostAnswer{cloud: c}
-	_, err := run(context.Background(), testSettings(), Clients{ECS: lost, Logs: c, Secrets: c}, &said.Buffer{}, fast())
+	_, err := run(context.Background(), testSettings(), Clients{ECS: lost, Logs: c, Secrets: c}, &testkit.Buffer{}, fast())
 	if err == nil || !strings.Contains(err.Error(), "connection reset") {
 		t.Fatalf("got %v", err)
 	}
@@ -394,7 +394,7 @@ func TestRunTaskFailures(t *testing.T) {
 		c := newCloud(t, freshURL(t))
 		c.script = good(t)
 		c.failures = [][]types.Failure{{{Reason: aws.String("Capacity is unavailable at this time. Please try again later")}}}
-		if _, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil {
+		if _, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, fast()); err != nil {
 			t.Fatal(err)
 		}
 		if len(c.run) != 2 || *c.run[0].ClientToken == *c.run[1].ClientToken {
@@ -405,8 +405,8 @@ func TestRunTaskFailures(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			c := newCloud(t, freshURL(t))
 			c.failures = [][]types.Failure{{{Reason: &reason, Detail: aws.String("the detail")}}}
-			_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast())
-			said.Contains(t, "error", fmt.Sprint(err), want, "the detail", "RunTask started no task")
+			_, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, fast())
+			testkit.Contains(t, "error", fmt.Sprint(err), want, "the detail", "RunTask started no task")
 			if len(c.run) != 1 {
 				t.Error("tried again")
 			}
@@ -431,12 +431,12 @@ func TestWaitsForATaskThatWasLeftBehind(t *testing.T) {
 		close(ended)
 	})
 	c.add("backend", "ecs-svc/1", hang) // the service's tasks are none of our business
-	var out said.Buffer
+	var out testkit.Buffer
 	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
-	said.Contains(t, "progress", out.String(), "earlier run", "left behind", "exited with code 1")
+	testkit.Contains(t, "progress", out.String(), "earlier run", "left behind", "exited with code 1")
 	if len(c.run) != 1 {
 		t.Error("our own task did not run exactly once")
 	}
@@ -463,12 +463,12 @@ func TestWaitsForATaskThatIsStillStopping(t *testing.T) {
 	stopping.task.DesiredStatus = aws.String(stopped)
 	c.mu.Unlock()
 	close(stopping.stop)
-	var out said.Buffer
+	var out testkit.Buffer
 	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
-	said.Contains(t, "progress", out.String(), "earlier run", "exited with code 143")
+	testkit.Contains(t, "progress", out.String(), "earlier run", "exited with code 143")
 }
 
 func TestOneDeployerAtATime(t *testing.T) {
@@ -483,8 +483,8 @@ func TestOneDeployerAtATime(t *testing.T) {
 	c.script = good(t)
 	s := testSettings()
 	s.Timeout = 3 * time.Second
-	_, err := run(ctx, s, c.clients(), &said.Buffer{}, fast())
-	said.Contains(t, "error", fmt.Sprint(err), "another deployment holds the migration lock", "owner from 127.0.0.1", "MIGRATE_TIMEOUT")
+	_, err := run(ctx, s, c.clients(), &testkit.Buffer{}, fast())
+	testkit.Contains(t, "error", fmt.Sprint(err), "another deployment holds the migration lock", "owner from 127.0.0.1", "MIGRATE_TIMEOUT")
 	if c.count("RunTask") != 0 {
 		t.Error("a task was started without the lock")
 	}
@@ -493,7 +493,7 @@ func TestOneDeployerAtATime(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		holder.Close(ctx)
 	}()
-	if _, err := run(ctx, testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil {
+	if _, err := run(ctx, testSettings(), c.clients(), &testkit.Buffer{}, fast()); err != nil {
 		t.Fatal(err)
 	}
 	var free bool
@@ -527,7 +527,7 @@ func TestTwoAtOnceRunOneAfterTheOther(t *testing.T) {
 	errs := make(chan error, 4)
 	for range cap(errs) {
 		go func() {
-			_, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast())
+			_, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, fast())
 			errs <- err
 		}()
 	}
@@ -547,11 +547,11 @@ func TestDatabaseConnectionLostMeanwhile(t *testing.T) {
 		migrated(t, "0002")
 		f.exit(0)
 	}
-	var out said.Buffer
+	var out testkit.Buffer
 	if got, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil || got != "0002" {
 		t.Fatalf("%q, %v\n%s", got, err, out.String())
 	}
-	said.Contains(t, "progress", out.String(), "connecting again")
+	testkit.Contains(t, "progress", out.String(), "connecting again")
 }
 
 func TestDatabaseThatCannotBeReached(t *testing.T) {
@@ -567,9 +567,9 @@ func TestDatabaseThatCannotBeReached(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t, tc.url)
-			var out said.Buffer
+			var out testkit.Buffer
 			_, err := run(context.Background(), testSettings(), c.clients(), &out, p)
-			said.Contains(t, "error", fmt.Sprint(err), tc.want)
+			testkit.Contains(t, "error", fmt.Sprint(err), tc.want)
 			noSecret(t, fmt.Sprint(err)+out.String())
 			if c.count("RunTask") != 0 {
 				t.Error("a task was started")
@@ -613,7 +613,7 @@ func TestDatabaseThatComesBack(t *testing.T) {
 	}
 	p := fast()
 	p.patience = 30 * time.Second
-	if got, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, p); err != nil || got != "a,b" {
+	if got, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, p); err != nil || got != "a,b" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -621,7 +621,7 @@ func TestDatabaseThatComesBack(t *testing.T) {
 func TestSilentTaskIsASuccess(t *testing.T) {
 	c := newCloud(t, freshURL(t))
 	c.script = func(f *fakeTask) { f.status("RUNNING"); migrated(t, "0002"); f.exit(0) }
-	if _, err := run(context.Background(), testSettings(), c.clients(), &said.Buffer{}, fast()); err != nil {
+	if _, err := run(context.Background(), testSettings(), c.clients(), &testkit.Buffer{}, fast()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -639,11 +639,11 @@ func TestLogThatComesLate(t *testing.T) {
 	}
 	p := fast()
 	p.noStream = 10 * time.Second // a busy machine may need long for those 50 ms
-	var out said.Buffer
+	var out testkit.Buffer
 	if _, err := run(context.Background(), testSettings(), c.clients(), &out, p); err != nil {
 		t.Fatal(err)
 	}
-	said.Contains(t, "progress", out.String(), "late line")
+	testkit.Contains(t, "progress", out.String(), "late line")
 }
 
 func TestFromEnv(t *testing.T) {
@@ -680,7 +680,7 @@ func TestUnlessDone(t *testing.T) {
 	migrate := func(runs int, why string) {
 		t.Helper()
 		before := len(c.run)
-		got, err := run(context.Background(), s, c.clients(), &said.Buffer{}, fast())
+		got, err := run(context.Background(), s, c.clients(), &testkit.Buffer{}, fast())
 		if err != nil || got != "0002" || len(c.run)-before != runs {
 			t.Errorf("%s: %q, %v, %d tasks; want %d", why, got, err, len(c.run)-before, runs)
 		}

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"plan-charge/internal/settings"
-	"plan-charge/provider/revision"
+	"plan-charge/internal/env"
+	"plan-charge/internal/versiontable"
 )
 
 // Settings says which task migrates which database.
@@ -37,7 +37,7 @@ const (
 
 // FromEnv reads the settings from MIGRATE_… variables; the error names every mistake.
 func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
-	r := settings.New(lookup)
+	r := env.New(lookup)
 	s := Settings{
 		Cluster:         r.Required("MIGRATE_CLUSTER", "an ECS cluster's name or ARN", "plan-charge-prod-cluster"),
 		TaskDefinition:  r.Required("MIGRATE_TASK_DEFINITION", "a task definition's ARN", "arn:aws:ecs:eu-west-3:123456789012:task-definition/plan-charge-prod-migration:7"),
@@ -47,18 +47,18 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		LogGroup:        r.Required("MIGRATE_LOG_GROUP", "a CloudWatch log group's name", "/plan-charge-prod/migration"),
 		LogStreamPrefix: r.Required("MIGRATE_LOG_STREAM_PREFIX", "the awslogs-stream-prefix of the task definition", "migration"),
 		SecretARN:       r.Required("MIGRATE_SECRET_ARN", "the ARN or name of the secret with the owner's database URL", "plan-charge-prod/migration-url"),
-		VersionColumn:   r.Optional("MIGRATE_VERSION_COLUMN", revision.DefaultColumn),
+		VersionColumn:   r.Optional("MIGRATE_VERSION_COLUMN", versiontable.DefaultColumn),
 		Timeout:         r.Duration("MIGRATE_TIMEOUT", DefaultTimeout),
 		LockTimeout:     r.Duration("MIGRATE_LOCK_TIMEOUT", DefaultLockTimeout),
 		Key:             r.Optional("MIGRATE_KEY", ""),
 	}
 	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)
 
-	table := r.Optional("MIGRATE_VERSION_TABLE", revision.DefaultTable)
+	table := r.Optional("MIGRATE_VERSION_TABLE", versiontable.DefaultTable)
 	parts := strings.Split(table, ".")
 	switch {
 	case len(parts) == 1 && parts[0] != "":
-		s.VersionSchema, s.VersionTable = revision.DefaultSchema, parts[0]
+		s.VersionSchema, s.VersionTable = versiontable.DefaultSchema, parts[0]
 	case len(parts) == 2 && parts[0] != "" && parts[1] != "":
 		s.VersionSchema, s.VersionTable = parts[0], parts[1]
 	default:

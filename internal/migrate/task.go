@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"plan-charge/internal/awsclient"
+	"plan-charge/internal/progress"
 	"plan-charge/internal/tasklog"
-	"plan-charge/sandbox/progress"
 )
 
 // logTail is how many of the log's last lines an error repeats.

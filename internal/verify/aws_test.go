@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
 
-	"plan-charge/internal/said"
+	"plan-charge/internal/testkit"
 )
 
 const (
@@ -162,7 +162,7 @@ func TestRolloutThatWorks(t *testing.T) {
 		"through throttling": {states: []types.Service{completed}, errs: []error{reset, &smithy.GenericAPIError{Code: "ThrottlingException", Fault: smithy.FaultClient}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := run(context.Background(), rolloutSettings(newCDN(t)), a.clients(), &said.Buffer{}, fast()); err != nil {
+			if err := run(context.Background(), rolloutSettings(newCDN(t)), a.clients(), &testkit.Buffer{}, fast()); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -192,13 +192,13 @@ func TestRolloutThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := &account{states: tc.states, tasks: stopped, log: log, secret: "postgresql://app:s3cr3t@db/x"}
 			c := newCDN(t)
-			var out said.Buffer
+			var out testkit.Buffer
 			err := run(context.Background(), rolloutSettings(c), a.clients(), &out, fast())
 			var failure *RolloutError
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v", err)
 			}
-			said.Contains(t, "error", err.Error(), append(tc.want, "stopped task new", "EssentialContainerExited", "exited with code 3", "| starting", "Traceback: ***")...)
+			testkit.Contains(t, "error", err.Error(), append(tc.want, "stopped task new", "EssentialContainerExited", "exited with code 3", "| starting", "Traceback: ***")...)
 			if strings.Contains(err.Error()+out.String(), "s3cr3t") || strings.Contains(err.Error(), "stopped task old") {
 				t.Errorf("the error says too much:\n%v", err)
 			}
@@ -213,11 +213,11 @@ func TestNoSuchService(t *testing.T) {
 	a := &account{}
 	p := fast()
 	p.aws = 20 * time.Millisecond
-	err := run(context.Background(), rolloutSettings(newCDN(t)), a.clients(), &said.Buffer{}, p)
-	said.Contains(t, "error", fmt.Sprint(err), "no service backend", "MISSING")
+	err := run(context.Background(), rolloutSettings(newCDN(t)), a.clients(), &testkit.Buffer{}, p)
+	testkit.Contains(t, "error", fmt.Sprint(err), "no service backend", "MISSING")
 	a = &account{errs: []error{&smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no right", Fault: smithy.FaultClient}}}
-	err = run(context.Background(), rolloutSettings(newCDN(t)), a.clients(), &said.Buffer{}, p)
-	said.Contains(t, "error", fmt.Sprint(err), "no right")
+	err = run(context.Background(), rolloutSettings(newCDN(t)), a.clients(), &testkit.Buffer{}, p)
+	testkit.Contains(t, "error", fmt.Sprint(err), "no right")
 	if a.looks != 1 {
 		t.Errorf("a refusal was asked for %d times", a.looks)
 	}
@@ -247,12 +247,12 @@ func TestDistribution(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newCDN(t).settings()
 			s.DistributionID = "E1"
-			err := run(context.Background(), s, (&account{config: tc.config}).clients(), &said.Buffer{}, fast())
+			err := run(context.Background(), s, (&account{config: tc.config}).clients(), &testkit.Buffer{}, fast())
 			if tc.want == "" && err != nil {
 				t.Fatal(err)
 			}
 			if tc.want != "" {
-				said.Contains(t, "error", fmt.Sprint(err), tc.want, "distribution E1")
+				testkit.Contains(t, "error", fmt.Sprint(err), tc.want, "distribution E1")
 			}
 		})
 	}
@@ -263,12 +263,12 @@ func TestInvalidate(t *testing.T) {
 	i := Invalidation{DistributionID: "E1", Key: "k1", Paths: []string{"/*"}, Timeout: time.Second}
 	a := &account{invalidation: []string{"InProgress", "InProgress", "Completed"}, errs: []error{errors.New("reset")}}
 	for range 2 {
-		if err := invalidate(ctx, i, a, &said.Buffer{}, fast()); err != nil {
+		if err := invalidate(ctx, i, a, &testkit.Buffer{}, fast()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	i.Key = "k2"
-	if err := invalidate(ctx, i, a, &said.Buffer{}, fast()); err != nil {
+	if err := invalidate(ctx, i, a, &testkit.Buffer{}, fast()); err != nil {
 		t.Fatal(err)
 	}
 	if a.references[0] != a.references[1] || a.references[0] == a.references[2] {
@@ -276,7 +276,7 @@ func TestInvalidate(t *testing.T) {
 	}
 	a.invalidation = []string{"InProgress"}
 	i.Timeout = 50 * time.Millisecond
-	said.Contains(t, "error", fmt.Sprint(invalidate(ctx, i, a, &said.Buffer{}, fast())), "still InProgress", "INVALIDATE_TIMEOUT")
+	testkit.Contains(t, "error", fmt.Sprint(invalidate(ctx, i, a, &testkit.Buffer{}, fast())), "still InProgress", "INVALIDATE_TIMEOUT")
 }
 
 func TestInvalidationFromEnv(t *testing.T) {
@@ -288,5 +288,5 @@ func TestInvalidationFromEnv(t *testing.T) {
 	}
 	env = map[string]string{"INVALIDATE_PATHS": "api", "INVALIDATE_TIMEOUT": "x"}
 	_, err = InvalidationFromEnv(look)
-	said.Contains(t, "error", fmt.Sprint(err), "INVALIDATE_DISTRIBUTION_ID", "INVALIDATE_KEY", "INVALIDATE_PATHS", "INVALIDATE_TIMEOUT")
+	testkit.Contains(t, "error", fmt.Sprint(err), "INVALIDATE_DISTRIBUTION_ID", "INVALIDATE_KEY", "INVALIDATE_PATHS", "INVALIDATE_TIMEOUT")
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 
 	"plan-charge/internal/awsclient"
-	"plan-charge/internal/settings"
-	"plan-charge/sandbox/progress"
+	"plan-charge/internal/env"
+	"plan-charge/internal/progress"
 )
 
 // CloudFront is the part of the CloudFront client that is used.
@@ -72,7 +72,7 @@ type Invalidation struct {
 
 // InvalidationFromEnv reads an invalidation from INVALIDATE_… variables; the error names every mistake.
 func InvalidationFromEnv(lookup func(string) (string, bool)) (Invalidation, error) {
-	r := settings.New(lookup)
+	r := env.New(lookup)
 	i := Invalidation{
 		DistributionID: r.Required("INVALIDATE_DISTRIBUTION_ID", "a distribution's id", "E2QWRUHAPOMQZL"),
 		Key:            r.Required("INVALIDATE_KEY", "a text that stands for the state of the distribution", "v1"),

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"plan-charge/internal/awsclient"
+	"plan-charge/internal/progress"
 	"plan-charge/internal/tasklog"
-	"plan-charge/sandbox/progress"
 )
 
 // ECS is the part of the ECS client that is used.

@@ -6,8 +6,8 @@ import (
 	"net/url"
 	"time"
 
+	"plan-charge/internal/env"
 	"plan-charge/internal/probe"
-	"plan-charge/internal/settings"
 )
 
 // Settings says what is to be verified. Empty parts are skipped.
@@ -29,7 +29,7 @@ const DefaultTimeout = 5 * time.Minute
 
 // FromEnv reads the settings from VERIFY_… variables; the error names every mistake.
 func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
-	r := settings.New(lookup)
+	r := env.New(lookup)
 	s := Settings{
 		SiteURL:        r.Required("VERIFY_SITE_URL", "the site's address", "https://plan-de-charge.aws.nda-partners.com"),
 		Cluster:        r.Optional("VERIFY_CLUSTER", ""),
@@ -59,7 +59,7 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 	return s, errors.Join(errs...)
 }
 
-func address(r *settings.Reader, key, value, example string) {
+func address(r *env.Reader, key, value, example string) {
 	if value == "" {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"plan-charge/internal/probe"
-	"plan-charge/internal/said"
+	"plan-charge/internal/testkit"
 )
 
 const site = "https://site.example"
@@ -88,7 +88,7 @@ func (c *cdn) settings() Settings {
 
 func TestSiteThatServes(t *testing.T) {
 	c := newCDN(t)
-	var out said.Buffer
+	var out testkit.Buffer
 	if err := run(context.Background(), c.settings(), Clients{}, &out, fast()); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestSiteThatServes(t *testing.T) {
 			t.Errorf("the Host header is not the site's: %s", line)
 		}
 	}
-	said.Contains(t, "report", out.String(), "GET     /health", "200", "POST    /api/login?t=", "origin", "all 5 checks passed")
+	testkit.Contains(t, "report", out.String(), "GET     /health", "200", "POST    /api/login?t=", "origin", "all 5 checks passed")
 	if n := strings.Count(out.String(), "origin"); n != 6 {
 		t.Errorf("%d requests are reported, want 6:\n%s", n, out.String())
 	}
@@ -109,7 +109,7 @@ func TestSiteThatServes(t *testing.T) {
 func TestFailingGetAsksTheSameNewPathTwice(t *testing.T) {
 	c := newCDN(t)
 	for range 2 {
-		if err := run(context.Background(), c.settings(), Clients{}, &said.Buffer{}, fast()); err != nil {
+		if err := run(context.Background(), c.settings(), Clients{}, &testkit.Buffer{}, fast()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,11 +136,11 @@ func TestCachedErrorsAreFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newCDN(t)
 			tc.set(c)
-			err := run(context.Background(), c.settings(), Clients{}, &said.Buffer{}, fast())
+			err := run(context.Background(), c.settings(), Clients{}, &testkit.Buffer{}, fast())
 			if err == nil {
 				t.Fatal("a cached error passed")
 			}
-			said.Contains(t, "error", err.Error(), "errors are not cached", tc.want, "VERIFY_TIMEOUT")
+			testkit.Contains(t, "error", err.Error(), "errors are not cached", tc.want, "VERIFY_TIMEOUT")
 		})
 	}
 }
@@ -202,12 +202,12 @@ func TestSiteThatFails(t *testing.T) {
 			c := newCDN(t)
 			s := c.settings()
 			tc.set(c, &s)
-			var out said.Buffer
+			var out testkit.Buffer
 			err := run(context.Background(), s, Clients{}, &out, fast())
 			if err == nil {
 				t.Fatal("passed")
 			}
-			said.Contains(t, "error", err.Error(), tc.want...)
+			testkit.Contains(t, "error", err.Error(), tc.want...)
 			if strings.Contains(err.Error()+out.String(), "s3cr3t") {
 				t.Errorf("a password is shown:\n%v", err)
 			}
@@ -223,7 +223,7 @@ func TestOnlyWhatFailedIsTriedAgain(t *testing.T) {
 		}
 		return 400
 	}
-	if err := run(context.Background(), c.settings(), Clients{}, &said.Buffer{}, fast()); err != nil {
+	if err := run(context.Background(), c.settings(), Clients{}, &testkit.Buffer{}, fast()); err != nil {
 		t.Fatal(err)
 	}
 	if len(c.seen) != 8 {
@@ -240,8 +240,8 @@ func TestWaitIsBounded(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	began := time.Now()
-	err := run(ctx, s, Clients{}, &said.Buffer{}, fast())
-	said.Contains(t, "error", fmt.Sprint(err), "VERIFY_TIMEOUT, 100ms", "came status 500")
+	err := run(ctx, s, Clients{}, &testkit.Buffer{}, fast())
+	testkit.Contains(t, "error", fmt.Sprint(err), "VERIFY_TIMEOUT, 100ms", "came status 500")
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it waited for %s", took)
 	}
@@ -262,7 +262,7 @@ func TestFromEnv(t *testing.T) {
 	_, err = FromEnv(look(map[string]string{
 		"VERIFY_SITE_URL": "site.example", "VERIFY_CLUSTER": "c", "VERIFY_CHECKS": `[{"path":"x","status":99}]`, "VERIFY_TIMEOUT": "soon", "PLAN_CHARGE_CONNECT_TO": "127.0.0.1:80",
 	}))
-	said.Contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL", "VERIFY_CLUSTER", "path: found", "status: found", "VERIFY_TIMEOUT", "PLAN_CHARGE_CONNECT_TO")
+	testkit.Contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL", "VERIFY_CLUSTER", "path: found", "status: found", "VERIFY_TIMEOUT", "PLAN_CHARGE_CONNECT_TO")
 	_, err = FromEnv(look(map[string]string{"VERIFY_CHECKS": `[{"path":"/x","stat":99}]`}))
-	said.Contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL: found nothing", `unknown field "stat"`)
+	testkit.Contains(t, "error", fmt.Sprint(err), "VERIFY_SITE_URL: found nothing", `unknown field "stat"`)
 }

@@ -19,9 +19,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/internal/said"
+	"plan-charge/internal/testkit"
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/backend"
-	"plan-charge/sandbox/postgres"
 )
 
 const (
@@ -136,7 +136,7 @@ func migrate(t *testing.T, tag, database string, args ...string) string {
 // service is a running copy of the application.
 type service struct {
 	url  string
-	log  *said.Buffer
+	log  *testkit.Buffer
 	cmd  *exec.Cmd
 	done chan struct{}
 }
@@ -150,7 +150,7 @@ func launch(t *testing.T, tag, database string, more ...string) *service {
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	command := backend.Command()
-	s := &service{url: fmt.Sprintf("http://127.0.0.1:%d", port), log: &said.Buffer{}, done: make(chan struct{})}
+	s := &service{url: fmt.Sprintf("http://127.0.0.1:%d", port), log: &testkit.Buffer{}, done: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(filepath.Dir(python), command[0]), command[1:]...)
 	s.cmd.Dir = appDir
 	s.cmd.Env = environment(tag, database, append(more, "HOST=127.0.0.1", fmt.Sprintf("PORT=%d", port))...)

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"plan-charge/internal/progress"
 	"plan-charge/sandbox/cache"
-	"plan-charge/sandbox/progress"
 )
 
 // aboutPython prints what the virtual environment depends on, and fails where it cannot be made.

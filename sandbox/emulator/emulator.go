@@ -18,8 +18,8 @@ import (
 	"syscall"
 	"time"
 
+	"plan-charge/internal/progress"
 	"plan-charge/sandbox/cache"
-	"plan-charge/sandbox/progress"
 )
 
 // requirements pins MiniStack and everything it uses.

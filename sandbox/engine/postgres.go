@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"plan-charge/sandbox/postgres"
+	"plan-charge/internal/testkit/postgres"
 )
 
 // PostgresImage runs the machine's own PostgreSQL, as the official image would: POSTGRES_USER, POSTGRES_PASSWORD and

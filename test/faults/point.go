@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"plan-charge/sandbox/timeline"
+	"plan-charge/test/replay/timeline"
 )
 
 // point is a moment of an `up`: the start or the end of what happens to one resource.

@@ -32,7 +32,7 @@ const (
 	migrate    = "./internal/migrate"
 	verify     = "./internal/verify"
 	probe      = "./internal/probe"
-	provider   = "./provider/internal/provider"
+	provider   = "./provider/internal/resource"
 	taskEnded  = `if failure.ExitCode != nil && *failure.ExitCode == 0 && result.logErr == nil {`
 	rolloutEnd = `case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:`
 )
@@ -98,7 +98,7 @@ var gating = []guard{
 	{"a revision that somebody changed by hand migrates", "schema/migration.go",
 		`Triggers: pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `Triggers: pulumi.Array{args.Image, pulumi.String(command)},`,
 		schema, "TestMigration"},
-	{"a refresh reports a revision that somebody changed by hand", "provider/internal/provider/revision.go",
+	{"a refresh reports a revision that somebody changed by hand", "provider/internal/resource/revision.go",
 		`"drift": req.State.Drift != "",`, `"drift": false,`,
 		provider, "TestRevision"},
 	{"a changed setting migrates a database that was downgraded meanwhile", "internal/migrate/database.go",
@@ -266,25 +266,25 @@ var secrets = []guard{
 }
 
 var rows = []guard{
-	{"only a missing table means that rows are gone, an unreachable database does not", "provider/internal/provider/rows.go",
-		"case errors.Is(err, database.ErrNoTable):\n\t\treturn p.ReadResponse{}, nil", "case err != nil:\n\t\treturn p.ReadResponse{}, nil",
+	{"only a missing table means that rows are gone, an unreachable database does not", "provider/internal/resource/rows.go",
+		"case errors.Is(err, pgdb.ErrNoTable):\n\t\treturn p.ReadResponse{}, nil", "case err != nil:\n\t\treturn p.ReadResponse{}, nil",
 		provider, "TestOnlyAMissingTableMeansGone"},
-	{"a preview of new rows writes nothing", "provider/internal/provider/rows.go",
+	{"a preview of new rows writes nothing", "provider/internal/resource/rows.go",
 		"resp := p.CreateResponse{ID: in.id()}\n\tif req.DryRun {", "resp := p.CreateResponse{ID: in.id()}\n\tif req.DryRun && len(in.rows) == 0 {",
 		provider, "TestPreviewWritesNothingAndNeedsNoDatabase"},
-	{"a preview of changed rows writes nothing", "provider/internal/provider/rows.go",
+	{"a preview of changed rows writes nothing", "provider/internal/resource/rows.go",
 		"in := decode(req.Inputs)\n\tif req.DryRun {", "in := decode(req.Inputs)\n\tif req.DryRun && len(in.rows) == 0 {",
 		provider, "TestPreviewWritesNothingAndNeedsNoDatabase"},
-	{"a row that is as declared is not touched, nor its updated_at", "provider/internal/database/apply.go",
+	{"a row that is as declared is not touched, nor its updated_at", "provider/internal/pgdb/apply.go",
 		`w.differences(values, "d")))`, `"true"))`,
 		provider, "TestLifeOfReferenceRows"},
-	{"a row that leaves the program stays in the table unless told otherwise", "provider/internal/provider/rows_inputs.go",
-		`schema: defaultSchema, onRemove: database.Retain}`, `schema: defaultSchema, onRemove: database.Delete}`,
+	{"a row that leaves the program stays in the table unless told otherwise", "provider/internal/resource/rows_inputs.go",
+		`schema: defaultSchema, onRemove: pgdb.Retain}`, `schema: defaultSchema, onRemove: database.Delete}`,
 		provider, "TestRowsAreRetainedUnlessToldOtherwise"},
-	{"a row that the program does not know is never removed", "provider/internal/database/apply.go",
+	{"a row that the program does not know is never removed", "provider/internal/pgdb/apply.go",
 		`condition := onKeys(goneKeys, "t", "g")`, `condition := "true"`,
 		provider, "TestRemovedRows/delete"},
-	{"rows are written all or none, in one transaction", "provider/internal/database/open.go",
+	{"rows are written all or none, in one transaction", "provider/internal/pgdb/open.go",
 		"if err := f(ctx, tx); err != nil || !commit {\n\t\treturn err\n\t}", "if err := f(ctx, tx); err != nil || !commit {\n\t\tif commit {\n\t\t\t_ = tx.Commit(ctx)\n\t\t}\n\t\treturn err\n\t}",
 		provider, "TestWhatTheDatabaseWouldNotTakeIsRefusedBeforeWriting/foreign key"},
 }

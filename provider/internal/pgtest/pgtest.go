@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/provider/internal/database"
-	"plan-charge/sandbox/postgres"
+	"plan-charge/internal/testkit/postgres"
+	"plan-charge/provider/internal/pgdb"
 )
 
 // Password is the owner's. It holds every character that means something in a URL, a shell, SQL or a connection string.
@@ -47,7 +47,7 @@ var count atomic.Int64
 // Database is a fresh database of one test.
 type Database struct {
 	t        testing.TB
-	Settings database.Settings
+	Settings pgdb.Settings
 	conn     *pgx.Conn
 }
 
@@ -64,7 +64,7 @@ func New(t testing.TB) *Database {
 	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
-	d := &Database{t: t, Settings: database.Settings{Host: server.Host, Port: server.Port, Database: name, Username: "owner", Password: Password, ConnectTimeout: 5 * time.Second}}
+	d := &Database{t: t, Settings: pgdb.Settings{Host: server.Host, Port: server.Port, Database: name, Username: "owner", Password: Password, ConnectTimeout: 5 * time.Second}}
 	cfg, err := pgx.ParseConfig(server.URL())
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"plan-charge/provider/internal/database"
+	"plan-charge/provider/internal/pgdb"
 	"plan-charge/provider/internal/pgtest"
 	"plan-charge/provider/internal/value"
 )
@@ -80,7 +80,7 @@ func FuzzCopy(f *testing.F) {
 	for _, s := range []string{"", `\N`, `\.`, "\\", "a\tb\nc\rd", "\b\f\v", "'\"$1;--", "é\u2028", "\\x41\\101", "null", "NULL"} {
 		f.Add(s, "x")
 	}
-	db := database.New(pgtest.New(f).Settings)
+	db := pgdb.New(pgtest.New(f).Settings)
 	defer db.Close()
 	f.Fuzz(func(t *testing.T, a, b string) {
 		pa, errA := value.Text(a, value.Type{Name: "text", Base: "text"})
@@ -118,7 +118,7 @@ func FuzzCopy(f *testing.F) {
 func FuzzArray(f *testing.F) {
 	f.Add("", "NULL", `a"b\c`)
 	f.Add("{}", "a,b", " ")
-	db := database.New(pgtest.New(f).Settings)
+	db := pgdb.New(pgtest.New(f).Settings)
 	defer db.Close()
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		text, err := value.Text([]any{[]any{a, b}, []any{c, nil}}, value.Type{Name: "text[]", Base: "_text", Element: "text"})

@@ -1,0 +1,126 @@
+// Package resource is the Pulumi provider pgrows: rows of database tables, and a database's schema revision, as resources.
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi-go-provider/middleware/schema"
+
+	"plan-charge/provider/internal/pgdb"
+)
+
+// Name is the package's name in Pulumi.
+const Name = "pgrows"
+
+// Version is the provider's version. It changes with its schema.
+const Version = "0.1.0"
+
+var _ Store = (*pgdb.Database)(nil)
+
+// Store is the database as the resources use it.
+type Store interface {
+	// Glance runs f in a transaction that is rolled back, unless the database is out of reach: then it fails soon.
+	Glance(ctx context.Context, f func(context.Context, pgx.Tx) error) error
+	// Look runs f in a transaction that is rolled back.
+	Look(ctx context.Context, f func(context.Context, pgx.Tx) error) error
+	// Change runs f, perhaps several times, in a transaction that is committed.
+	Change(ctx context.Context, f func(context.Context, pgx.Tx) error) error
+	// Address names the database without credentials.
+	Address() string
+	Close()
+}
+
+// New returns the provider. Databases are opened with open, once the configuration is known and they are needed.
+func New(open func(pgdb.Settings) Store) p.Provider {
+	c := &connector{open: open}
+	provider := infer.Provider(infer.Options{
+		Metadata: schema.Metadata{
+			DisplayName: "PostgreSQL rows",
+			Description: "Rows of PostgreSQL tables, and the revision of a database's schema, as Pulumi resources.",
+			Keywords:    []string{"postgresql", "database", "category/database", "kind/native"},
+		},
+		Config: infer.Config(&Config{}),
+		Resources: []infer.InferredResource{
+			&rows{InferredResource: infer.Resource(&Rows{}), connector: c},
+			infer.Resource(&Revision{connector: c}),
+		},
+	})
+	provider.CheckConfig = func(_ context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+		inputs, failures := checkConfig(req.Inputs)
+		return p.CheckResponse{Inputs: inputs, Failures: failures}, nil
+	}
+	provider.DiffConfig = diffConfig
+	cancel := provider.Cancel
+	provider.Cancel = func(ctx context.Context) error {
+		c.close()
+		return cancel(ctx)
+	}
+	configure := provider.Configure
+	provider.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
+		inputs, failures := checkConfig(req.Args)
+		if len(failures) > 0 {
+			return fmt.Errorf("the provider's setting %s %s", failures[0].Property, failures[0].Reason)
+		}
+		req.Args = inputs
+		return configure(ctx, req)
+	}
+	return provider
+}
+
+// connector opens the database of the provider's configuration at first use.
+type connector struct {
+	open func(pgdb.Settings) Store
+
+	mu     sync.Mutex
+	store  Store
+	warned bool
+}
+
+func (c *connector) get(ctx context.Context) Store {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.store == nil {
+		c.store = c.open(infer.GetConfig[Config](ctx).settings())
+	}
+	return c.store
+}
+
+func (c *connector) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.store != nil {
+		c.store.Close()
+	}
+}
+
+// notice warns, once for all resources, when the database is out of reach, so that a plan that could not see it says so.
+func (c *connector) notice(ctx context.Context) {
+	err := c.get(ctx).Glance(ctx, func(context.Context, pgx.Tx) error { return nil })
+	c.unseen(ctx, err)
+}
+
+// unseen warns once about a database that is out of reach.
+func (c *connector) unseen(ctx context.Context, err error) {
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.warned {
+		return
+	}
+	c.warned = true
+	p.GetLogger(ctx).Warning(fmt.Sprintf("%v. The plan compares rows and schema revision with what was read last; what changed in the database since, and whether it takes the new values, could not be seen.", err))
+}
+
+// isUnreachable says whether an error means that nothing is known about the database.
+func isUnreachable(err error) bool {
+	var unreachable *pgdb.UnreachableError
+	return errors.As(err, &unreachable)
+}

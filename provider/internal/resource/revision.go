@@ -1,0 +1,199 @@
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"plan-charge/internal/versiontable"
+	"plan-charge/provider/internal/rowid"
+)
+
+var (
+	_ infer.CustomResource[RevisionArgs, RevisionState]       = (*Revision)(nil)
+	_ infer.CustomCheck[RevisionArgs]                         = (*Revision)(nil)
+	_ infer.CustomDiff[RevisionArgs, RevisionState]           = (*Revision)(nil)
+	_ infer.CustomRead[RevisionArgs, RevisionState]           = (*Revision)(nil)
+	_ infer.CustomUpdate[RevisionArgs, RevisionState]         = (*Revision)(nil)
+	_ infer.ExplicitDependencies[RevisionArgs, RevisionState] = (*Revision)(nil)
+	_ infer.Annotated                                         = (*Revision)(nil)
+	_ infer.Annotated                                         = (*RevisionArgs)(nil)
+	_ infer.Annotated                                         = (*RevisionState)(nil)
+)
+
+// Revision watches which schema revision a database is at. It writes nothing.
+type Revision struct{ connector *connector }
+
+// RevisionArgs say where the revision is kept.
+type RevisionArgs struct {
+	Schema   *string  `pulumi:"schema,optional"`
+	Table    *string  `pulumi:"table,optional"`
+	Column   *string  `pulumi:"column,optional"`
+	Triggers []string `pulumi:"triggers,optional"`
+}
+
+// RevisionState is what is known about the revision.
+type RevisionState struct {
+	RevisionArgs
+	Revision   string `pulumi:"revision"`
+	Drift      string `pulumi:"drift"`
+	Generation int    `pulumi:"generation"`
+}
+
+// Annotate describes the resource in the schema.
+func (r *Revision) Annotate(a infer.Annotator) {
+	a.SetToken("index", "Revision")
+	a.Describe(&r, "Watches which revision a database's schema is at, and compares it with the one that the last migration left. "+
+		"When somebody changed it by hand, a refresh reports it, and the next update raises `generation`, so that a migration that has it among its triggers runs again. Nothing is written to the database.")
+}
+
+// Annotate describes the inputs in the schema.
+func (r *RevisionArgs) Annotate(a infer.Annotator) {
+	a.Describe(&r.Schema, "Schema of the version table.")
+	a.SetDefault(&r.Schema, versiontable.DefaultSchema)
+	a.Describe(&r.Table, "Table that holds the revision, one row for each head.")
+	a.SetDefault(&r.Table, versiontable.DefaultTable)
+	a.Describe(&r.Column, "Column that holds the revision.")
+	a.SetDefault(&r.Column, versiontable.DefaultColumn)
+	a.Describe(&r.Triggers, "Values that raise `generation` when they change, such as the identity of the database.")
+}
+
+// Annotate describes the outputs in the schema.
+func (r *RevisionState) Annotate(a infer.Annotator) {
+	a.Describe(&r.Revision, "Revision that the schema is at, as it was last read: several heads are sorted and joined by commas, an empty text means none.")
+	a.Describe(&r.Drift, "How the schema differs from what the last migration left; empty when it does not.")
+	a.Describe(&r.Generation, "Rises when the schema has to be migrated again.")
+}
+
+// WireDependencies keeps generation and drift known in previews, so that a preview shows what runs again.
+func (*Revision) WireDependencies(f infer.FieldSelector, _ *RevisionArgs, state *RevisionState) {
+	f.OutputField(&state.Generation).AlwaysKnown()
+	f.OutputField(&state.Drift).AlwaysKnown()
+}
+
+func (a RevisionArgs) place() (schema, table, column string) {
+	or := func(s *string, fallback string) string {
+		if s == nil || *s == "" {
+			return fallback
+		}
+		return *s
+	}
+	return or(a.Schema, versiontable.DefaultSchema), or(a.Table, versiontable.DefaultTable), or(a.Column, versiontable.DefaultColumn)
+}
+
+func (a RevisionArgs) id() string {
+	schema, table, column := a.place()
+	return rowid.ID{Schema: schema, Table: table, KeyColumns: []string{column}}.String()
+}
+
+// observe reads the revision and compares it with the mark of the last migration.
+func (r *Revision) observe(ctx context.Context, args RevisionArgs) (current, drift string, err error) {
+	schema, table, column := args.place()
+	var left string
+	var marked bool
+	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var err error
+		if left, marked, err = versiontable.ReadMark(ctx, tx, schema, table); err != nil {
+			return err
+		}
+		current, err = versiontable.Current(ctx, tx, schema, table, column)
+		return err
+	})
+	if err != nil && !errors.Is(err, versiontable.ErrNoTable) {
+		return "", "", err
+	}
+	switch {
+	case err != nil:
+		drift = fmt.Sprintf("at %s, and %s.%s does not exist", versiontable.None, schema, table)
+	case !marked:
+		drift = fmt.Sprintf("at %s, and no migration has left its mark", versiontable.Name(current))
+	case current != left:
+		drift = fmt.Sprintf("at %s, the last migration left %s", versiontable.Name(current), versiontable.Name(left))
+	}
+	return current, drift, nil
+}
+
+// Check fills in defaults.
+func (r *Revision) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[RevisionArgs], error) {
+	args, failures, err := infer.DefaultCheck[RevisionArgs](ctx, req.NewInputs)
+	if err == nil && len(failures) == 0 {
+		r.connector.notice(ctx)
+	}
+	return infer.CheckResponse[RevisionArgs]{Inputs: args, Failures: failures}, err
+}
+
+// Create notes the revision as it is. A migration that is created together with it runs anyway.
+func (r *Revision) Create(ctx context.Context, req infer.CreateRequest[RevisionArgs]) (infer.CreateResponse[RevisionState], error) {
+	state := RevisionState{RevisionArgs: req.Inputs, Generation: 1}
+	resp := infer.CreateResponse[RevisionState]{ID: req.Inputs.id(), Output: state}
+	if req.DryRun {
+		return resp, nil
+	}
+	current, _, err := r.observe(ctx, req.Inputs)
+	if err != nil {
+		return resp, err
+	}
+	resp.Output.Revision = current
+	return resp, nil
+}
+
+// Diff reports drift as a change, because a refresh shows what an update would mend.
+func (r *Revision) Diff(ctx context.Context, req infer.DiffRequest[RevisionArgs, RevisionState]) (infer.DiffResponse, error) {
+	resp := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
+	oldSchema, oldTable, oldColumn := req.State.place()
+	schema, table, column := req.Inputs.place()
+	for key, changed := range map[string]bool{
+		"schema": oldSchema != schema, "table": oldTable != table, "column": oldColumn != column,
+		"triggers": !slices.Equal(req.State.Triggers, req.Inputs.Triggers), "drift": req.State.Drift != "",
+	} {
+		if changed {
+			resp.DetailedDiff[key] = p.PropertyDiff{Kind: p.Update}
+		}
+	}
+	resp.HasChanges = len(resp.DetailedDiff) > 0
+	return resp, nil
+}
+
+// Update raises the generation: whatever led here, the schema has to be migrated again.
+func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionArgs, RevisionState]) (infer.UpdateResponse[RevisionState], error) {
+	state := RevisionState{RevisionArgs: req.Inputs, Revision: req.State.Revision, Generation: req.State.Generation + 1}
+	resp := infer.UpdateResponse[RevisionState]{Output: state}
+	if req.DryRun {
+		return resp, nil
+	}
+	current, _, err := r.observe(ctx, req.Inputs)
+	if err != nil {
+		return resp, err
+	}
+	resp.Output.Revision = current
+	return resp, nil
+}
+
+// Read compares the live revision with the last migration's mark. What cannot be read stays as it was known.
+func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs, RevisionState]) (infer.ReadResponse[RevisionArgs, RevisionState], error) {
+	resp := infer.ReadResponse[RevisionArgs, RevisionState]{ID: req.ID, Inputs: req.Inputs, State: req.State}
+	imported := req.State.Generation == 0
+	if imported {
+		id, err := rowid.ParseID(req.ID)
+		if err != nil {
+			return resp, err
+		}
+		resp.Inputs.Schema, resp.Inputs.Table, resp.Inputs.Column = &id.Schema, &id.Table, &id.KeyColumns[0]
+		resp.State = RevisionState{RevisionArgs: resp.Inputs, Generation: 1}
+	}
+	current, drift, err := r.observe(ctx, resp.State.RevisionArgs)
+	switch {
+	case err != nil && imported:
+		return resp, err
+	case err != nil:
+		p.GetLogger(ctx).Warning(fmt.Sprintf("The schema revision could not be read, so what was known is kept: %v", err))
+		return resp, nil
+	}
+	resp.State.Revision, resp.State.Drift = current, drift
+	return resp, nil
+}

@@ -1,0 +1,372 @@
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+
+	"plan-charge/provider/internal/pgdb"
+	"plan-charge/provider/internal/rowid"
+	"plan-charge/provider/internal/value"
+)
+
+var _ infer.InferredResource = (*rows)(nil)
+
+// rows is the resource pgrows:index:Rows: the inferred schema, with operations of its own.
+type rows struct {
+	infer.InferredResource
+	connector *connector
+}
+
+// Check refuses mistakes and puts the rows in order by key.
+func (r *rows) Check(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+	in := decode(req.Inputs)
+	in.check(req.Inputs)
+	if len(in.failures) > 0 {
+		return p.CheckResponse{Inputs: req.Inputs, Failures: in.failures}, nil
+	}
+	r.connector.notice(ctx)
+	return p.CheckResponse{Inputs: in.normal(req.Inputs)}, nil
+}
+
+// Create adopts and inserts.
+func (r *rows) Create(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
+	in := decode(req.Properties)
+	resp := p.CreateResponse{ID: in.id()}
+	if req.DryRun {
+		r.foresee(ctx, in)
+		resp.Properties = in.state(req.Properties, nil)
+		return resp, nil
+	}
+	table, err := r.apply(ctx, in, nil)
+	if err != nil {
+		return resp, err
+	}
+	resp.Properties = in.state(req.Properties, table)
+	return resp, nil
+}
+
+// Update writes what differs and treats rows that left the program as declared.
+func (r *rows) Update(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
+	in := decode(req.Inputs)
+	if req.DryRun {
+		r.foresee(ctx, in)
+		return p.UpdateResponse{Properties: in.state(req.Inputs, nil)}, nil
+	}
+	table, err := r.apply(ctx, in, decode(req.State))
+	if err != nil {
+		return p.UpdateResponse{}, err
+	}
+	return p.UpdateResponse{Properties: in.state(req.Inputs, table)}, nil
+}
+
+// Delete treats all rows as rows that left the program.
+func (r *rows) Delete(ctx context.Context, req p.DeleteRequest) error {
+	in := decode(req.Properties)
+	if in.onRemove == pgdb.Retain {
+		p.GetLogger(ctx).Info(fmt.Sprintf("%d rows stay in %s.%s (onRemove: retain)", len(in.rows), in.schema, in.table))
+		return nil
+	}
+	gone, _, err := in.known()
+	if err != nil {
+		return err
+	}
+	return r.connector.get(ctx).Change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := pgdb.Remove(ctx, tx, in.spec(), gone, in.onRemove)
+		return err
+	})
+}
+
+// apply makes the table hold the rows. Nothing is written unless all of it can be.
+func (r *rows) apply(ctx context.Context, in, old *inputs) (*pgdb.Table, error) {
+	declared, _, err := in.known()
+	if err != nil {
+		return nil, err
+	}
+	var gone []pgdb.Row
+	goneKeys := in.keys
+	if old != nil {
+		goneKeys = old.keys
+		labels := map[string]bool{}
+		for _, row := range in.rows {
+			labels[row.label] = true
+		}
+		before, positions, err := old.known()
+		if err != nil {
+			return nil, err
+		}
+		for i, row := range before {
+			if !labels[old.rows[positions[i]].label] || !slices.Equal(old.keys, in.keys) {
+				gone = append(gone, row)
+			}
+		}
+	}
+	var table *pgdb.Table
+	var outcome pgdb.Outcome
+	err = r.connector.get(ctx).Change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var err error
+		table, outcome, err = pgdb.Apply(ctx, tx, in.spec(), declared, gone, goneKeys, in.onRemove)
+		return err
+	})
+	if errors.Is(err, pgdb.ErrNoTable) {
+		return nil, fmt.Errorf("%w in %s; it has to be migrated before its rows can be written, or this is the wrong database", err, r.connector.get(ctx).Address())
+	}
+	if err != nil {
+		return nil, err
+	}
+	log := p.GetLogger(ctx)
+	retained := 0
+	if in.onRemove == pgdb.Retain {
+		retained = len(gone)
+	}
+	var counts []string
+	for _, c := range []struct {
+		count int
+		what  string
+	}{
+		{outcome.Inserted, "inserted"}, {outcome.Updated, "changed"}, {outcome.Removed, "removed"},
+		{len(declared) - outcome.Inserted - outcome.Updated, "left as found"}, {retained, "no longer declared, but retained"},
+	} {
+		if c.count > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", c.count, c.what))
+		}
+	}
+	if len(counts) > 0 {
+		log.Info(fmt.Sprintf("%s: %s", table, strings.Join(counts, ", ")))
+	}
+	if len(outcome.Unsettled) > 0 {
+		log.Warning(fmt.Sprintf("%s: the table does not keep what was written to %s; a trigger or rule changes it, and every refresh will report it",
+			table, strings.Join(outcome.Unsettled, ", ")))
+	}
+	return table, nil
+}
+
+// foresee tells, in a preview, what the database would not take and what adopting changes, as far as it can be seen.
+func (r *rows) foresee(ctx context.Context, in *inputs) {
+	if len(in.unknown) > 0 {
+		return
+	}
+	log := p.GetLogger(ctx)
+	declared, _, err := in.known()
+	if err != nil {
+		log.Warning(err.Error())
+		return
+	}
+	err = r.connector.get(ctx).Glance(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		table, problems, err := pgdb.Check(ctx, tx, in.spec(), declared)
+		if err != nil {
+			return err
+		}
+		if len(problems) > 0 {
+			failed := &pgdb.ProblemsError{Table: table.String(), Problems: problems}
+			log.Warning(fmt.Sprintf("as the database is now, these rows could not be written (a migration in the same update may mend that): %v", failed))
+		}
+		return nil
+	})
+	switch {
+	case isUnreachable(err):
+		r.connector.unseen(ctx, err)
+	case errors.Is(err, pgdb.ErrNoTable):
+		log.Info(fmt.Sprintf("%s.%s does not exist yet, so its rows could not be compared", in.schema, in.table))
+	case err != nil:
+		log.Warning(fmt.Sprintf("the rows could not be compared with %s.%s: %v", in.schema, in.table, err))
+	}
+}
+
+// state is what is remembered: the inputs, and the types of their columns where the table was seen.
+func (in *inputs) state(m property.Map, table *pgdb.Table) property.Map {
+	m = in.normal(m)
+	if in.unknown["rows"] || in.unknown["keyColumns"] {
+		return m.Set("rowCount", property.New(property.Computed)).Set("columnTypes", property.New(property.Computed))
+	}
+	m = m.Set("rowCount", property.New(float64(len(in.rows))))
+	if table == nil {
+		return m.Set("columnTypes", property.New(property.Computed))
+	}
+	return m.Set("columnTypes", typesProperty(in.types(table)))
+}
+
+// types returns the types of all columns that the rows declare.
+func (in *inputs) types(table *pgdb.Table) map[string]value.Type {
+	columns := map[string]bool{}
+	for _, r := range in.rows {
+		for c := range r.cells {
+			columns[c] = true
+		}
+	}
+	for _, k := range in.keys {
+		columns[k] = true
+	}
+	return table.Types(slices.Collect(maps.Keys(columns)))
+}
+
+func typesProperty(types map[string]value.Type) property.Value {
+	m := make(map[string]property.Value, len(types))
+	for c, t := range types {
+		m[c] = property.New(map[string]property.Value{
+			"name": property.New(t.Name), "base": property.New(t.Base), "element": property.New(t.Element),
+		})
+	}
+	return property.New(m)
+}
+
+// rememberedTypes reads what typesProperty wrote.
+func rememberedTypes(state property.Map) map[string]value.Type {
+	types := map[string]value.Type{}
+	v := state.Get("columnTypes")
+	if !v.IsMap() {
+		return types
+	}
+	for c, t := range v.AsMap().All {
+		if !t.IsMap() {
+			continue
+		}
+		part := func(key string) string {
+			if s := t.AsMap().Get(key); s.IsString() {
+				return s.AsString()
+			}
+			return ""
+		}
+		types[c] = value.Type{Name: part("name"), Base: part("base"), Element: part("element")}
+	}
+	return types
+}
+
+// Read compares the table with the rows that the program owns. What cannot be read stays as it was known; only a table
+// that does not exist means that the resource is gone.
+func (r *rows) Read(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
+	if req.Properties.Get("rows").IsNull() && req.Inputs.Get("rows").IsNull() {
+		return r.adopt(ctx, req)
+	}
+	kept := p.ReadResponse{ID: req.ID, Properties: req.Properties, Inputs: req.Inputs}
+	source := req.Inputs
+	if source.Get("rows").IsNull() {
+		source = req.Properties
+	}
+	in := decode(source)
+	declared, positions, err := in.known()
+	if err != nil {
+		return kept, err
+	}
+	var table *pgdb.Table
+	var differences []pgdb.Difference
+	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var err error
+		table, differences, err = pgdb.Compare(ctx, tx, in.spec(), declared)
+		return err
+	})
+	switch {
+	case errors.Is(err, pgdb.ErrNoTable):
+		return p.ReadResponse{}, nil
+	case err != nil:
+		p.GetLogger(ctx).Warning(fmt.Sprintf("The rows of %s.%s could not be read, so what was known is kept: %v", in.schema, in.table, err))
+		return kept, nil
+	}
+	in.report(ctx, table, positions, differences)
+	in.observe(table, positions, differences)
+	kept.Properties = in.state(source, table)
+	return kept, nil
+}
+
+// maxReported bounds how many rows a refresh names outside its diff.
+const maxReported = 20
+
+// report names the rows and columns that somebody changed. The diff of a refresh does so too, but is only shown on request.
+func (in *inputs) report(ctx context.Context, table *pgdb.Table, positions []int, differences []pgdb.Difference) {
+	log := p.GetLogger(ctx)
+	for n, d := range differences {
+		if n == maxReported {
+			log.Info(fmt.Sprintf("%s: %d more rows differ", table, len(differences)-n))
+			return
+		}
+		title := in.title(in.rows[positions[d.Index]])
+		if d.Missing {
+			log.Info(fmt.Sprintf("%s, row %s: was deleted", table, title))
+			continue
+		}
+		log.Info(fmt.Sprintf("%s, row %s: %s changed", table, title, strings.Join(slices.Sorted(maps.Keys(d.Live)), ", ")))
+	}
+}
+
+// observe changes the rows into what the table has.
+func (in *inputs) observe(table *pgdb.Table, positions []int, differences []pgdb.Difference) {
+	missing := map[int]bool{}
+	for i := range in.rows {
+		for c := range in.rows[i].cells {
+			if _, ok := table.Columns[c]; !ok {
+				delete(in.rows[i].cells, c)
+			}
+		}
+	}
+	for _, d := range differences {
+		i := positions[d.Index]
+		missing[i] = d.Missing
+		for c, live := range d.Live {
+			secret := in.rows[i].cells[c].HasSecrets()
+			in.rows[i].cells[c] = toProperty(live).WithSecret(secret)
+		}
+	}
+	left := in.rows[:0]
+	for i, r := range in.rows {
+		if !missing[i] {
+			left = append(left, r)
+		}
+	}
+	in.rows = left
+}
+
+// adopt reads the rows of a table that an import names.
+func (r *rows) adopt(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
+	id, err := rowid.ParseID(req.ID)
+	if err != nil {
+		return p.ReadResponse{}, err
+	}
+	spec := pgdb.Spec{Schema: id.Schema, Table: id.Table, Keys: id.KeyColumns,
+		CreatedAt: id.CreatedAtColumn, UpdatedAt: id.UpdatedAtColumn, SoftDelete: id.SoftDeleteColumn}
+	var table *pgdb.Table
+	var found []pgdb.Row
+	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var err error
+		table, found, err = pgdb.List(ctx, tx, spec, id.Columns)
+		return err
+	})
+	if errors.Is(err, pgdb.ErrNoTable) {
+		return p.ReadResponse{}, nil
+	}
+	if err != nil {
+		return p.ReadResponse{}, err
+	}
+	list := make([]property.Value, len(found))
+	for i, row := range found {
+		list[i] = toProperty(row.Values)
+	}
+	inputs := property.NewMap(map[string]property.Value{
+		"schema": property.New(id.Schema), "table": property.New(id.Table), "keyColumns": stringsProperty(id.KeyColumns),
+		"rows": property.New(list), "onRemove": property.New(string(pgdb.Retain)),
+	})
+	for key, column := range map[string]string{
+		"createdAtColumn": id.CreatedAtColumn, "updatedAtColumn": id.UpdatedAtColumn, "softDeleteColumn": id.SoftDeleteColumn,
+	} {
+		if column != "" {
+			inputs = inputs.Set(key, property.New(column))
+		}
+	}
+	in := decode(inputs)
+	return p.ReadResponse{ID: in.id(), Inputs: inputs, Properties: in.state(inputs, table)}, nil
+}
+
+func stringsProperty(list []string) property.Value {
+	values := make([]property.Value, len(list))
+	for i, s := range list {
+		values[i] = property.New(s)
+	}
+	return property.New(values)
+}

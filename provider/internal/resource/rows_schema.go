@@ -1,0 +1,105 @@
+package resource
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+)
+
+var (
+	_ infer.CustomResource[RowsArgs, RowsState] = (*Rows)(nil)
+	_ infer.Annotated                           = (*Rows)(nil)
+	_ infer.Annotated                           = (*RowsArgs)(nil)
+	_ infer.Annotated                           = (*RowsState)(nil)
+	_ infer.Annotated                           = (*ColumnType)(nil)
+)
+
+// Rows gives the resource its schema. What it does is in the type rows, which works on properties as they are, because
+// plain Go values cannot tell an unknown or secret value inside a row from a known one.
+type Rows struct{}
+
+// RowsArgs are the inputs.
+type RowsArgs struct {
+	Schema           *string          `pulumi:"schema,optional"`
+	Table            string           `pulumi:"table"`
+	KeyColumns       []string         `pulumi:"keyColumns"`
+	Rows             []map[string]any `pulumi:"rows"`
+	Columns          []string         `pulumi:"columns,optional"`
+	CreatedAtColumn  *string          `pulumi:"createdAtColumn,optional"`
+	UpdatedAtColumn  *string          `pulumi:"updatedAtColumn,optional"`
+	SoftDeleteColumn *string          `pulumi:"softDeleteColumn,optional"`
+	OnRemove         *string          `pulumi:"onRemove,optional"`
+	Triggers         []string         `pulumi:"triggers,optional"`
+}
+
+// RowsState are the outputs.
+type RowsState struct {
+	Schema           string                    `pulumi:"schema"`
+	Table            string                    `pulumi:"table"`
+	KeyColumns       []string                  `pulumi:"keyColumns"`
+	Rows             map[string]map[string]any `pulumi:"rows"`
+	Columns          []string                  `pulumi:"columns,optional"`
+	CreatedAtColumn  *string                   `pulumi:"createdAtColumn,optional"`
+	UpdatedAtColumn  *string                   `pulumi:"updatedAtColumn,optional"`
+	SoftDeleteColumn *string                   `pulumi:"softDeleteColumn,optional"`
+	OnRemove         string                    `pulumi:"onRemove"`
+	Triggers         []string                  `pulumi:"triggers,optional"`
+	RowCount         int                       `pulumi:"rowCount"`
+	ColumnTypes      map[string]ColumnType     `pulumi:"columnTypes"`
+}
+
+// ColumnType is what is remembered of a column's type.
+type ColumnType struct {
+	Name    string `pulumi:"name"`
+	Base    string `pulumi:"base"`
+	Element string `pulumi:"element"`
+}
+
+// Annotate names the type in the schema.
+func (c *ColumnType) Annotate(a infer.Annotator) {
+	a.SetToken("index", "ColumnType")
+	a.Describe(&c.Name, "The type as PostgreSQL prints it.")
+	a.Describe(&c.Base, "Its internal name, without domains.")
+	a.Describe(&c.Element, "The internal name of an array's elements.")
+}
+
+// Annotate describes the resource in the schema.
+func (r *Rows) Annotate(a infer.Annotator) {
+	a.SetToken("index", "Rows")
+	a.Describe(&r, "Rows of one table that the program owns, such as reference data. Rows that are there already are adopted, "+
+		"only what differs is written, all in one transaction, and rows that the program does not name are left alone. "+
+		"A refresh reports changed values and missing rows; the next update mends them. Values are compared as PostgreSQL compares them.\n\n"+
+		"The table itself is never created or dropped.\n\n"+
+		"Import existing rows by table and key: `pulumi import pgrows:index:Rows name public.organizations/id`, or with columns of the database's own "+
+		"`'public.organizations/id?createdAtColumn=created_at&updatedAtColumn=updated_at&softDeleteColumn=deleted_at'`.")
+}
+
+// Annotate describes the inputs in the schema.
+func (r *RowsArgs) Annotate(a infer.Annotator) {
+	a.Describe(&r.Schema, "Schema of the table.")
+	a.SetDefault(&r.Schema, defaultSchema)
+	a.Describe(&r.Table, "Name of the table, exactly as the catalog has it.")
+	a.Describe(&r.KeyColumns, "Columns that tell rows apart. Every row gives each of them a value.")
+	a.Describe(&r.Rows, "The rows, each an object of column and value; their order means nothing. Values may be strings, numbers, bools, null, lists (array columns) and objects (JSON columns); "+
+		"a string is read as PostgreSQL reads it for the column's type, in a JSON column as the text of a document. Times without a zone count as UTC.")
+	a.Describe(&r.Columns, "Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are owned only in the rows that name them.")
+	a.Describe(&r.CreatedAtColumn, "Column of the database's own that is set when a row is inserted, and never again.")
+	a.Describe(&r.UpdatedAtColumn, "Column of the database's own that is set when a row is inserted or really changes.")
+	a.Describe(&r.SoftDeleteColumn, "Column that marks deleted rows by a time. Every row that does not name it has NULL there, so that a row that someone marked by hand is mended.")
+	a.Describe(&r.OnRemove, "What becomes of a row that leaves the program: `retain` it in the table, `softDelete` it (needs softDeleteColumn), or `delete` it.")
+	a.SetDefault(&r.OnRemove, "retain")
+	a.Describe(&r.Triggers, "Values that make the rows be applied again when they change, such as the identity of the database.")
+}
+
+// Annotate describes the outputs in the schema.
+func (r *RowsState) Annotate(a infer.Annotator) {
+	a.Describe(&r.Rows, "The rows as they were last read or written, by key.")
+	a.Describe(&r.RowCount, "How many rows the program owns.")
+	a.Describe(&r.ColumnTypes, "Types of the columns, remembered so that a preview can compare values without a connection.")
+}
+
+// Create only completes the interface.
+func (*Rows) Create(context.Context, infer.CreateRequest[RowsArgs]) (infer.CreateResponse[RowsState], error) {
+	return infer.CreateResponse[RowsState]{}, errors.ErrUnsupported
+}
