@@ -6,6 +6,7 @@ package main
 import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/infra"
 	"plan-charge/internal/order"
 	"plan-charge/schema"
@@ -15,44 +16,46 @@ func main() { pulumi.Run(deploy) }
 
 func deploy(ctx *pulumi.Context) error {
 	// What the stack wants, checked as a whole before anything is declared.
-	cfg, err := infra.LoadConfig(ctx)
+	cfg, err := config.Load(ctx)
 	if err != nil {
 		return err
 	}
-	provider, err := infra.NewCloud(ctx, cfg)
+	provider, err := infra.NewCloud(ctx, &infra.CloudArgs{Names: cfg.Names, AWS: awsSettings(cfg), Account: cfg.Account, Tags: cfg.Tags})
 	if err != nil {
 		return err
 	}
 	inCloud := pulumi.Providers(provider)
 
 	// Where everything is, and the database in it.
-	network, err := infra.NewNetwork(ctx, "network", &infra.NetworkArgs{Config: cfg}, inCloud)
+	network, err := infra.NewNetwork(ctx, "network", &infra.NetworkArgs{Names: cfg.Names, Settings: cfg.Network}, inCloud)
 	if err != nil {
 		return err
 	}
-	database, err := infra.NewDatabase(ctx, "database", &infra.DatabaseArgs{Config: cfg, Network: network}, inCloud)
+	database, err := infra.NewDatabase(ctx, "database", databaseArgs(cfg, network), inCloud)
 	if err != nil {
 		return err
 	}
 
 	// The way in is made beside the database: it needs neither it nor the service.
-	balancer, err := infra.NewBalancer(ctx, "balancer", &infra.BalancerArgs{Config: cfg, Network: network}, inCloud)
+	balancer, err := infra.NewBalancer(ctx, "balancer", &infra.BalancerArgs{
+		Names: cfg.Names, Service: cfg.Service, CertificateARN: cfg.CDN.OriginCertificateARN, Network: network,
+	}, inCloud)
 	if err != nil {
 		return err
 	}
-	cdn, err := infra.NewCDN(ctx, "cdn", &infra.CDNArgs{Config: cfg, Balancer: balancer}, inCloud)
+	cdn, err := infra.NewCDN(ctx, "cdn", &infra.CDNArgs{Names: cfg.Names, Settings: cfg.CDN, Balancer: balancer}, inCloud)
 	if err != nil {
 		return err
 	}
-	dns, err := infra.NewDNS(ctx, "dns", &infra.DNSArgs{Config: cfg, CDN: cdn}, inCloud)
+	dns, err := infra.NewDNS(ctx, "dns", &infra.DNSArgs{Settings: cfg.CDN, CDN: cdn}, inCloud)
 	if err != nil {
 		return err
 	}
-	alarms, err := infra.NewAlarms(ctx, "alarms", &infra.AlarmsArgs{Config: cfg, Balancer: balancer, Database: database}, inCloud)
+	alarms, err := infra.NewAlarms(ctx, "alarms", &infra.AlarmsArgs{Names: cfg.Names, Settings: cfg.Alarms, Balancer: balancer, Database: database}, inCloud)
 	if err != nil {
 		return err
 	}
-	cluster, err := infra.NewCluster(ctx, "cluster", &infra.ClusterArgs{Config: cfg}, inCloud)
+	cluster, err := infra.NewCluster(ctx, "cluster", &infra.ClusterArgs{Names: cfg.Names, LogDays: cfg.Service.LogDays}, inCloud)
 	if err != nil {
 		return err
 	}
@@ -64,7 +67,9 @@ func deploy(ctx *pulumi.Context) error {
 	}
 
 	// The new image's migration, as the owner and inside the network.
-	task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{Config: cfg, Network: network, Cluster: cluster, Database: database}, inCloud)
+	task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{
+		Settings: taskSettings(cfg), Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
+	}, inCloud)
 	if err != nil {
 		return err
 	}
@@ -85,7 +90,8 @@ func deploy(ctx *pulumi.Context) error {
 
 	// Now a new version can serve: its DATABASE_URL and the rollout.
 	service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{
-		Config: cfg, Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms,
+		Settings: taskSettings(cfg), Service: cfg.Service, AWS: awsSettings(cfg),
+		Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms,
 		After: order.Done(migration, grants, organizations),
 	}, inCloud)
 	if err != nil {
@@ -93,7 +99,7 @@ func deploy(ctx *pulumi.Context) error {
 	}
 
 	// Success means served: asked through the CDN, as users do.
-	verification, err := schema.NewVerification(ctx, "verification", verificationArgs(cfg, cdn, dns, cluster, service))
+	verification, err := infra.NewVerification(ctx, "verification", verificationArgs(cfg, cdn, dns, cluster, service))
 	if err != nil {
 		return err
 	}

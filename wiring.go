@@ -3,17 +3,50 @@ package main
 import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/infra"
+	"plan-charge/internal/awsclient"
 	"plan-charge/internal/order"
-	"plan-charge/internal/probe"
 	"plan-charge/schema"
 )
 
 // Infra and schema do not know each other. What the one has and the other
 // needs is handed over here, as plain values.
 
+// awsSettings are those of provider, commands and rollout hook alike.
+func awsSettings(cfg *config.Config) awsclient.Settings {
+	return awsclient.Settings{Region: cfg.Region, Profile: cfg.Profile, Role: cfg.Role}
+}
+
+// taskSettings are what the service's and the migration's tasks share.
+func taskSettings(cfg *config.Config) infra.TaskSettings {
+	return infra.TaskSettings{
+		Names:        cfg.Names,
+		Region:       cfg.Region,
+		Image:        cfg.Image,
+		Version:      cfg.Version(),
+		Architecture: cfg.Service.Architecture,
+		Port:         cfg.Service.Port,
+		Environment:  cfg.Service.Environment,
+		Secrets:      cfg.Service.Secrets,
+		LogDays:      cfg.Service.LogDays,
+		RecoveryDays: cfg.Database.RecoveryDays,
+	}
+}
+
+func databaseArgs(cfg *config.Config, network *infra.Network) *infra.DatabaseArgs {
+	return &infra.DatabaseArgs{
+		Names:         cfg.Names,
+		Settings:      cfg.Database,
+		OwnerPassword: cfg.OwnerPassword,
+		AppPassword:   cfg.AppPassword,
+		LogDays:       cfg.Service.LogDays,
+		Network:       network,
+	}
+}
+
 // connection is how the program reaches the database, as its owner.
-func connection(cfg *infra.Config, database *infra.Database) schema.Connection {
+func connection(cfg *config.Config, database *infra.Database) schema.Connection {
 	return schema.Connection{
 		Host:     database.Address,
 		Port:     database.Port,
@@ -27,7 +60,7 @@ func connection(cfg *infra.Config, database *infra.Database) schema.Connection {
 	}
 }
 
-func rolesArgs(cfg *infra.Config, database *infra.Database) *schema.RolesArgs {
+func rolesArgs(cfg *config.Config, database *infra.Database) *schema.RolesArgs {
 	return &schema.RolesArgs{
 		Connection:  connection(cfg, database),
 		AppName:     database.App.Name,
@@ -36,7 +69,7 @@ func rolesArgs(cfg *infra.Config, database *infra.Database) *schema.RolesArgs {
 	}
 }
 
-func migrationArgs(cfg *infra.Config, network *infra.Network, database *infra.Database, cluster *infra.Cluster, task *infra.MigrationTask, roles *schema.Roles) *schema.MigrationArgs {
+func migrationArgs(cfg *config.Config, network *infra.Network, database *infra.Database, cluster *infra.Cluster, task *infra.MigrationTask, roles *schema.Roles) *schema.MigrationArgs {
 	return &schema.MigrationArgs{
 		Connection:        connection(cfg, database),
 		Cluster:           cluster.Name,
@@ -50,13 +83,14 @@ func migrationArgs(cfg *infra.Config, network *infra.Network, database *infra.Da
 		LogStreamPrefix:   task.LogStreamPrefix,
 		OwnerURLSecretARN: task.SecretARN,
 		VersionTable:      cfg.Migration.VersionTable,
-		Timeout:           infra.Duration(cfg.Migration.Timeout),
-		LockTimeout:       infra.Duration(cfg.Migration.LockTimeout),
+		Timeout:           cfg.Migration.Timeout,
+		LockTimeout:       cfg.Migration.LockTimeout,
+		Environment:       awsSettings(cfg).Environment(),
 		DependsOn:         order.Done(roles, task),
 	}
 }
 
-func organizationsArgs(cfg *infra.Config, database *infra.Database, migration *schema.Migration) *schema.OrganizationsArgs {
+func organizationsArgs(cfg *config.Config, database *infra.Database, migration *schema.Migration) *schema.OrganizationsArgs {
 	args := &schema.OrganizationsArgs{
 		Connection: connection(cfg, database),
 		OnRemove:   cfg.Organizations.OnRemove,
@@ -68,8 +102,8 @@ func organizationsArgs(cfg *infra.Config, database *infra.Database, migration *s
 	return args
 }
 
-func verificationArgs(cfg *infra.Config, cdn *infra.CDN, dns *infra.DNS, cluster *infra.Cluster, service *infra.Service) *schema.VerificationArgs {
-	args := &schema.VerificationArgs{
+func verificationArgs(cfg *config.Config, cdn *infra.CDN, dns *infra.DNS, cluster *infra.Cluster, service *infra.Service) *infra.VerificationArgs {
+	args := &infra.VerificationArgs{
 		SiteURL:             cdn.SiteURL,
 		Cluster:             cluster.Name,
 		Service:             service.Name,
@@ -78,27 +112,18 @@ func verificationArgs(cfg *infra.Config, cdn *infra.CDN, dns *infra.DNS, cluster
 		DistributionVersion: cdn.Version,
 		HealthPath:          cfg.Service.HealthPath,
 		LoginPath:           cfg.Verification.LoginPath,
-		Timeout:             infra.Duration(cfg.Verification.Timeout),
+		Checks:              cfg.Verification.Checks,
+		Timeout:             cfg.Verification.Timeout,
+		AWS:                 awsSettings(cfg),
 		DependsOn:           order.Done(service, cdn, dns),
 	}
 	if cfg.Verification.Version {
 		args.Version = cfg.Version()
 	}
-	for _, check := range cfg.Verification.Checks {
-		args.Checks = append(args.Checks, probe.Check{
-			Name:    check.Name,
-			Method:  check.Method,
-			Path:    check.Path,
-			Headers: check.Headers,
-			Body:    check.Body,
-			Status:  probe.Status(check.Status),
-			Repeat:  check.Repeat,
-		})
-	}
 	return args
 }
 
-func organizationIDs(cfg *infra.Config) []string {
+func organizationIDs(cfg *config.Config) []string {
 	ids := []string{}
 	for _, row := range cfg.Organizations.Rows {
 		ids = append(ids, row.ID)

@@ -6,11 +6,14 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/sns"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/config"
 )
 
 // AlarmsArgs are the inputs of Alarms.
 type AlarmsArgs struct {
-	Config   *Config
+	Names    config.Names
+	Settings config.Alarms
 	Balancer *Balancer
 	Database *Database
 }
@@ -19,7 +22,6 @@ type AlarmsArgs struct {
 type Alarms struct {
 	pulumi.ResourceState
 
-	TopicARN pulumi.StringOutput
 	// Deployment lists the alarms during which a rollout has failed.
 	Deployment pulumi.StringArray
 }
@@ -30,12 +32,12 @@ func NewAlarms(ctx *pulumi.Context, name string, args *AlarmsArgs, opts ...pulum
 	if err := ctx.RegisterComponentResource("plan-charge:infra:Alarms", name, a, opts...); err != nil {
 		return nil, err
 	}
-	cfg := args.Config
-	topic, err := sns.NewTopic(ctx, name+"-topic", &sns.TopicArgs{Name: pulumi.String(cfg.Name("alarms"))}, pulumi.Parent(a))
+	names, settings := args.Names, args.Settings
+	topic, err := sns.NewTopic(ctx, name+"-topic", &sns.TopicArgs{Name: pulumi.String(names.Name("alarms"))}, pulumi.Parent(a))
 	if err != nil {
 		return nil, err
 	}
-	for i, email := range cfg.Alarms.Emails {
+	for i, email := range settings.Emails {
 		_, err := sns.NewTopicSubscription(ctx, fmt.Sprintf("%s-email-%d", name, i+1), &sns.TopicSubscriptionArgs{
 			Topic:    topic.Arn,
 			Protocol: pulumi.String("email"),
@@ -58,19 +60,19 @@ func NewAlarms(ctx *pulumi.Context, name string, args *AlarmsArgs, opts ...pulum
 		minutes                                   int // in a row
 		deployment                                bool
 	}{
-		{"target-5xx", "The application answers with 5xx", elb, "HTTPCode_Target_5XX_Count", "Sum", targets, true, float64(cfg.Alarms.Errors5xx), 1, true},
-		{"balancer-5xx", "The load balancer answers with 5xx", elb, "HTTPCode_ELB_5XX_Count", "Sum", site, true, float64(cfg.Alarms.Errors5xx), 1, false},
+		{"target-5xx", "The application answers with 5xx", elb, "HTTPCode_Target_5XX_Count", "Sum", targets, true, float64(settings.Errors5xx), 1, true},
+		{"balancer-5xx", "The load balancer answers with 5xx", elb, "HTTPCode_ELB_5XX_Count", "Sum", site, true, float64(settings.Errors5xx), 1, false},
 		{"unhealthy-hosts", "Tasks fail their health check", elb, "UnHealthyHostCount", "Maximum", targets, true, 1, 3, false},
-		{"database-cpu", "The database's CPU is busy", rds, "CPUUtilization", "Average", database, true, float64(cfg.Alarms.CPUPercent), 10, false},
-		{"database-storage", "The database's disk is nearly full", rds, "FreeStorageSpace", "Minimum", database, false, float64(cfg.Alarms.FreeStorageGiB) * (1 << 30), 5, false},
-		{"database-connections", "The database has many connections", rds, "DatabaseConnections", "Maximum", database, true, float64(cfg.Alarms.Connections), 5, false},
+		{"database-cpu", "The database's CPU is busy", rds, "CPUUtilization", "Average", database, true, float64(settings.CPUPercent), 10, false},
+		{"database-storage", "The database's disk is nearly full", rds, "FreeStorageSpace", "Minimum", database, false, float64(settings.FreeStorageGiB) * (1 << 30), 5, false},
+		{"database-connections", "The database has many connections", rds, "DatabaseConnections", "Maximum", database, true, float64(settings.Connections), 5, false},
 	} {
 		comparison := "LessThanThreshold"
 		if alarm.above {
 			comparison = "GreaterThanOrEqualToThreshold"
 		}
 		made, err := cloudwatch.NewMetricAlarm(ctx, name+"-"+alarm.thing, &cloudwatch.MetricAlarmArgs{
-			Name:               pulumi.String(cfg.Name(alarm.thing)),
+			Name:               pulumi.String(names.Name(alarm.thing)),
 			AlarmDescription:   pulumi.String(alarm.what),
 			Namespace:          pulumi.String(alarm.namespace),
 			MetricName:         pulumi.String(alarm.metric),
@@ -92,6 +94,5 @@ func NewAlarms(ctx *pulumi.Context, name string, args *AlarmsArgs, opts ...pulum
 			a.Deployment = append(a.Deployment, made.Name)
 		}
 	}
-	a.TopicARN = topic.Arn
-	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"topicArn": a.TopicARN})
+	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"topicArn": topic.Arn})
 }

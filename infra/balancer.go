@@ -2,6 +2,8 @@ package infra
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
@@ -9,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/internal/order"
 )
 
@@ -18,8 +21,11 @@ const OriginHeader = "X-Plan-Charge-Origin"
 
 // BalancerArgs are the inputs of a Balancer.
 type BalancerArgs struct {
-	Config  *Config
-	Network *Network
+	Names   config.Names
+	Service config.Service
+	// CertificateARN encrypts the way from the distribution; empty: it is plain.
+	CertificateARN string
+	Network        *Network
 }
 
 // Balancer is the load balancer behind the distribution.
@@ -41,11 +47,11 @@ type Balancer struct {
 // NewBalancer declares a load balancer that only CloudFront reaches and that
 // forwards only what carries the distribution's secret header.
 func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...pulumi.ResourceOption) (*Balancer, error) {
-	b := &Balancer{Encrypted: args.Config.CDN.OriginCertificateARN != ""}
+	b := &Balancer{Encrypted: args.CertificateARN != ""}
 	if err := ctx.RegisterComponentResource("plan-charge:infra:Balancer", name, b, opts...); err != nil {
 		return nil, err
 	}
-	cfg := args.Config
+	names, svc := args.Names, args.Service
 	port, protocol := 80, "HTTP"
 	if b.Encrypted {
 		port, protocol = 443, "HTTPS"
@@ -58,10 +64,10 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 		return nil, fmt.Errorf("looking up CloudFront's addresses: %w", err)
 	}
 	group, err := ec2.NewSecurityGroup(ctx, name+"-group", &ec2.SecurityGroupArgs{
-		Name:        pulumi.String(cfg.Name("balancer")),
+		Name:        pulumi.String(names.Name("balancer")),
 		Description: pulumi.String("The load balancer"),
 		VpcId:       args.Network.VPCID,
-		Tags:        named(cfg.Name("balancer")),
+		Tags:        named(names.Name("balancer")),
 	}, pulumi.Parent(b))
 	if err != nil {
 		return nil, err
@@ -80,19 +86,19 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 			Description:           pulumi.String("The tasks alone"),
 			SecurityGroupId:       group.ID(),
 			SourceSecurityGroupId: args.Network.TasksGroupID,
-			FromPort:              pulumi.Int(cfg.Service.Port),
-			ToPort:                pulumi.Int(cfg.Service.Port),
+			FromPort:              pulumi.Int(svc.Port),
+			ToPort:                pulumi.Int(svc.Port),
 		},
 		"into-tasks": {
 			Type:                  pulumi.String("ingress"),
 			Description:           pulumi.String("Requests from the load balancer alone"),
 			SecurityGroupId:       args.Network.TasksGroupID,
 			SourceSecurityGroupId: group.ID(),
-			FromPort:              pulumi.Int(cfg.Service.Port),
-			ToPort:                pulumi.Int(cfg.Service.Port),
+			FromPort:              pulumi.Int(svc.Port),
+			ToPort:                pulumi.Int(svc.Port),
 		},
 	}
-	for _, thing := range sortedKeys(rules) {
+	for _, thing := range slices.Sorted(maps.Keys(rules)) {
 		rule := rules[thing]
 		rule.Protocol = pulumi.String("tcp")
 		made, err := ec2.NewSecurityGroupRule(ctx, name+"-"+thing, &rule, pulumi.Parent(b))
@@ -103,7 +109,7 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 	}
 
 	balancer, err := lb.NewLoadBalancer(ctx, name+"-balancer", &lb.LoadBalancerArgs{
-		Name:                    pulumi.String(cfg.Name("alb")),
+		Name:                    pulumi.String(names.Name("alb")),
 		LoadBalancerType:        pulumi.String("application"),
 		Internal:                pulumi.Bool(false),
 		Subnets:                 args.Network.PublicSubnetIDs,
@@ -116,17 +122,17 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 	// A new port means a new group; with the port in its name both can exist
 	// while the listener moves over.
 	targets, err := lb.NewTargetGroup(ctx, name+"-targets", &lb.TargetGroupArgs{
-		Name:                pulumi.String(cfg.Name(strconv.Itoa(cfg.Service.Port))),
+		Name:                pulumi.String(names.Name(strconv.Itoa(svc.Port))),
 		VpcId:               args.Network.VPCID,
-		Port:                pulumi.Int(cfg.Service.Port),
+		Port:                pulumi.Int(svc.Port),
 		Protocol:            pulumi.String("HTTP"),
 		TargetType:          pulumi.String("ip"),
-		DeregistrationDelay: pulumi.Int(cfg.Service.DrainSeconds),
+		DeregistrationDelay: pulumi.Int(svc.DrainSeconds),
 		HealthCheck: &lb.TargetGroupHealthCheckArgs{
-			Path:               pulumi.String(cfg.Service.HealthPath),
+			Path:               pulumi.String(svc.HealthPath),
 			Matcher:            pulumi.String("200"),
-			Interval:           pulumi.Int(cfg.Service.HealthSeconds),
-			Timeout:            pulumi.Int(min(5, cfg.Service.HealthSeconds-1)),
+			Interval:           pulumi.Int(svc.HealthSeconds),
+			Timeout:            pulumi.Int(min(5, svc.HealthSeconds-1)),
 			HealthyThreshold:   pulumi.Int(2),
 			UnhealthyThreshold: pulumi.Int(3),
 		},
@@ -160,7 +166,7 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 		},
 	}
 	if b.Encrypted {
-		listenerArgs.CertificateArn = pulumi.String(cfg.CDN.OriginCertificateARN)
+		listenerArgs.CertificateArn = pulumi.String(args.CertificateARN)
 		listenerArgs.SslPolicy = pulumi.String("ELBSecurityPolicy-TLS13-1-2-2021-06")
 	}
 	listener, err := lb.NewListener(ctx, name+"-listener", listenerArgs, pulumi.Parent(b))

@@ -3,6 +3,8 @@ package infra
 import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudfront"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/config"
 )
 
 // Policies that AWS manages.
@@ -18,7 +20,8 @@ var ErrorCodes = []int{400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504}
 
 // CDNArgs are the inputs of a CDN.
 type CDNArgs struct {
-	Config   *Config
+	Names    config.Names
+	Settings config.CDN
 	Balancer *Balancer
 }
 
@@ -45,10 +48,10 @@ func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.Reso
 	if err := ctx.RegisterComponentResource("plan-charge:infra:CDN", name, c, opts...); err != nil {
 		return nil, err
 	}
-	cfg := args.Config
+	names, settings := args.Names, args.Settings
 
 	headers, err := cloudfront.NewResponseHeadersPolicy(ctx, name+"-headers", &cloudfront.ResponseHeadersPolicyArgs{
-		Name:    pulumi.String(cfg.Name("security-headers")),
+		Name:    pulumi.String(names.Name("security-headers")),
 		Comment: pulumi.String("Security headers on every response"),
 		SecurityHeadersConfig: &cloudfront.ResponseHeadersPolicySecurityHeadersConfigArgs{
 			StrictTransportSecurity: &cloudfront.ResponseHeadersPolicySecurityHeadersConfigStrictTransportSecurityArgs{
@@ -76,10 +79,10 @@ func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.Reso
 	// The default certificate is for the distribution's own domain; with it
 	// CloudFront sets the lowest TLS version itself.
 	viewer := &cloudfront.DistributionViewerCertificateArgs{CloudfrontDefaultCertificate: pulumi.Bool(true)}
-	if cfg.CDN.Alias != "" {
-		aliases = pulumi.StringArray{pulumi.String(cfg.CDN.Alias)}
+	if settings.Alias != "" {
+		aliases = pulumi.StringArray{pulumi.String(settings.Alias)}
 		viewer = &cloudfront.DistributionViewerCertificateArgs{
-			AcmCertificateArn:      pulumi.String(cfg.CDN.CertificateARN),
+			AcmCertificateArn:      pulumi.String(settings.CertificateARN),
 			MinimumProtocolVersion: pulumi.String("TLSv1.2_2021"),
 			SslSupportMethod:       pulumi.String("sni-only"),
 		}
@@ -101,11 +104,11 @@ func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.Reso
 
 	distribution, err := cloudfront.NewDistribution(ctx, name+"-distribution", &cloudfront.DistributionArgs{
 		Enabled:       pulumi.Bool(true),
-		Comment:       pulumi.String(cfg.Name("site")),
+		Comment:       pulumi.String(names.Name("site")),
 		Aliases:       aliases,
 		HttpVersion:   pulumi.String("http2and3"),
 		IsIpv6Enabled: pulumi.Bool(true),
-		PriceClass:    pulumi.String(cfg.CDN.PriceClass),
+		PriceClass:    pulumi.String(settings.PriceClass),
 		Origins: cloudfront.DistributionOriginArray{
 			&cloudfront.DistributionOriginArgs{
 				OriginId:   pulumi.String(origin),
@@ -160,8 +163,8 @@ func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.Reso
 	c.Domain, c.ZoneID = distribution.DomainName, distribution.HostedZoneId
 	c.Version = distribution.Etag
 	c.SiteURL = pulumi.Sprintf("https://%s", c.Domain)
-	if cfg.CDN.Alias != "" {
-		c.SiteURL = pulumi.String("https://" + cfg.CDN.Alias).ToStringOutput()
+	if settings.Alias != "" {
+		c.SiteURL = pulumi.String("https://" + settings.Alias).ToStringOutput()
 	}
 	return c, ctx.RegisterResourceOutputs(c, pulumi.Map{"siteUrl": c.SiteURL})
 }

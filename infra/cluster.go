@@ -5,12 +5,14 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecs"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/internal/order"
 )
 
 // ClusterArgs are the inputs of a Cluster.
 type ClusterArgs struct {
-	Config *Config
+	Names   config.Names
+	LogDays int
 }
 
 // Cluster is where tasks run, with Container Insights on.
@@ -27,12 +29,12 @@ func NewCluster(ctx *pulumi.Context, name string, args *ClusterArgs, opts ...pul
 	if err := ctx.RegisterComponentResource("plan-charge:infra:Cluster", name, c, opts...); err != nil {
 		return nil, err
 	}
-	clusterName := args.Config.Name("cluster")
+	clusterName := args.Names.Name("cluster")
 
 	// Container Insights would make this log group by itself and leave it behind.
 	insights, err := cloudwatch.NewLogGroup(ctx, name+"-insights", &cloudwatch.LogGroupArgs{
 		Name:            pulumi.String("/aws/ecs/containerinsights/" + clusterName + "/performance"),
-		RetentionInDays: pulumi.Int(args.Config.Service.LogDays),
+		RetentionInDays: pulumi.Int(args.LogDays),
 	}, pulumi.Parent(c))
 	if err != nil {
 		return nil, err

@@ -9,13 +9,18 @@ import (
 	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/internal/order"
 )
 
 // DatabaseArgs are the inputs of a Database.
 type DatabaseArgs struct {
-	Config  *Config
-	Network *Network
+	Names    config.Names
+	Settings config.Database
+	// Empty passwords are generated.
+	OwnerPassword, AppPassword string
+	LogDays                    int
+	Network                    *Network
 }
 
 // Credentials are a role's name and password. The password is a secret output.
@@ -49,25 +54,24 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	if err := ctx.RegisterComponentResource("plan-charge:infra:Database", name, d, opts...); err != nil {
 		return nil, err
 	}
-	cfg := args.Config
-	db := cfg.Database
-	identifier := cfg.Name("db")
+	names, db := args.Names, args.Settings
+	identifier := names.Name("db")
 	keep := pulumi.RetainOnDelete(db.OnDestroy == "retain")
 
-	owner, err := d.password(ctx, name+"-owner-password", cfg.OwnerPassword)
+	owner, err := d.password(ctx, name+"-owner-password", args.OwnerPassword)
 	if err != nil {
 		return nil, err
 	}
-	app, err := d.password(ctx, name+"-app-password", cfg.AppPassword)
+	app, err := d.password(ctx, name+"-app-password", args.AppPassword)
 	if err != nil {
 		return nil, err
 	}
 
 	group, err := ec2.NewSecurityGroup(ctx, name+"-group", &ec2.SecurityGroupArgs{
-		Name:        pulumi.String(cfg.Name("database")),
+		Name:        pulumi.String(names.Name("database")),
 		Description: pulumi.String("The database"),
 		VpcId:       args.Network.VPCID,
-		Tags:        named(cfg.Name("database")),
+		Tags:        named(names.Name("database")),
 	}, pulumi.Parent(d), keep)
 	if err != nil {
 		return nil, err
@@ -96,7 +100,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	// The family is part of the name, so that an upgrade can have both at once.
 	major, _, _ := strings.Cut(db.Version, ".")
 	parameters, err := rds.NewParameterGroup(ctx, name+"-parameters", &rds.ParameterGroupArgs{
-		Name:        pulumi.String(cfg.Name("postgres" + major)),
+		Name:        pulumi.String(names.Name("postgres" + major)),
 		Family:      pulumi.String("postgres" + major),
 		Description: pulumi.String("Refuses connections without TLS"),
 		Parameters: rds.ParameterGroupParameterArray{
@@ -118,7 +122,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	for _, export := range exports {
 		logs, err := cloudwatch.NewLogGroup(ctx, name+"-logs-"+export, &cloudwatch.LogGroupArgs{
 			Name:            pulumi.String("/aws/rds/instance/" + identifier + "/" + export),
-			RetentionInDays: pulumi.Int(cfg.Service.LogDays),
+			RetentionInDays: pulumi.Int(args.LogDays),
 		}, pulumi.Parent(d), keep)
 		if err != nil {
 			return nil, err

@@ -5,68 +5,83 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/infra"
+	"plan-charge/internal/awsclient"
 	"plan-charge/internal/testkit"
 )
 
 // declare runs every component of this package with a stack's configuration.
-func declare(t *testing.T, config map[string]string, secrets ...string) (testkit.Program, error) {
+func declare(t *testing.T, values map[string]string, secrets ...string) (testkit.Program, error) {
 	t.Helper()
 	full := map[string]string{"plan-charge:image": "plan-charge/backend:1.0.0"}
-	for key, value := range config {
+	for key, value := range values {
 		full["plan-charge:"+key] = value
 	}
 	for i := range secrets {
 		secrets[i] = "plan-charge:" + secrets[i]
 	}
 	return testkit.Run(testkit.Stack{Project: "plan-charge", Name: "prod", Config: full, Secrets: secrets}, func(ctx *pulumi.Context) error {
-		cfg, err := infra.LoadConfig(ctx)
+		cfg, err := config.Load(ctx)
 		if err != nil {
 			return err
 		}
-		provider, err := infra.NewCloud(ctx, cfg)
+		settings := infra.TaskSettings{
+			Names: cfg.Names, Region: cfg.Region, Image: cfg.Image, Version: cfg.Version(), Architecture: cfg.Service.Architecture, Port: cfg.Service.Port,
+			Environment: cfg.Service.Environment, Secrets: cfg.Service.Secrets, LogDays: cfg.Service.LogDays, RecoveryDays: cfg.Database.RecoveryDays,
+		}
+		provider, err := infra.NewCloud(ctx, &infra.CloudArgs{
+			Names: cfg.Names, AWS: awsclient.Settings{Region: cfg.Region, Profile: cfg.Profile, Role: cfg.Role}, Account: cfg.Account, Tags: cfg.Tags,
+		})
 		if err != nil {
 			return err
 		}
 		in := pulumi.Providers(provider)
-		network, err := infra.NewNetwork(ctx, "network", &infra.NetworkArgs{Config: cfg}, in)
+		network, err := infra.NewNetwork(ctx, "network", &infra.NetworkArgs{Names: cfg.Names, Settings: cfg.Network}, in)
 		if err != nil {
 			return err
 		}
-		database, err := infra.NewDatabase(ctx, "database", &infra.DatabaseArgs{Config: cfg, Network: network}, in)
+		database, err := infra.NewDatabase(ctx, "database", &infra.DatabaseArgs{
+			Names: cfg.Names, Settings: cfg.Database, OwnerPassword: cfg.OwnerPassword, AppPassword: cfg.AppPassword, LogDays: cfg.Service.LogDays, Network: network,
+		}, in)
 		if err != nil {
 			return err
 		}
-		balancer, err := infra.NewBalancer(ctx, "balancer", &infra.BalancerArgs{Config: cfg, Network: network}, in)
+		balancer, err := infra.NewBalancer(ctx, "balancer", &infra.BalancerArgs{
+			Names: cfg.Names, Service: cfg.Service, CertificateARN: cfg.CDN.OriginCertificateARN, Network: network,
+		}, in)
 		if err != nil {
 			return err
 		}
-		cdn, err := infra.NewCDN(ctx, "cdn", &infra.CDNArgs{Config: cfg, Balancer: balancer}, in)
+		cdn, err := infra.NewCDN(ctx, "cdn", &infra.CDNArgs{Names: cfg.Names, Settings: cfg.CDN, Balancer: balancer}, in)
 		if err != nil {
 			return err
 		}
-		if _, err := infra.NewDNS(ctx, "dns", &infra.DNSArgs{Config: cfg, CDN: cdn}, in); err != nil {
+		if _, err := infra.NewDNS(ctx, "dns", &infra.DNSArgs{Settings: cfg.CDN, CDN: cdn}, in); err != nil {
 			return err
 		}
-		alarms, err := infra.NewAlarms(ctx, "alarms", &infra.AlarmsArgs{Config: cfg, Balancer: balancer, Database: database}, in)
+		alarms, err := infra.NewAlarms(ctx, "alarms", &infra.AlarmsArgs{Names: cfg.Names, Settings: cfg.Alarms, Balancer: balancer, Database: database}, in)
 		if err != nil {
 			return err
 		}
-		cluster, err := infra.NewCluster(ctx, "cluster", &infra.ClusterArgs{Config: cfg}, in)
+		cluster, err := infra.NewCluster(ctx, "cluster", &infra.ClusterArgs{Names: cfg.Names, LogDays: cfg.Service.LogDays}, in)
 		if err != nil {
 			return err
 		}
-		task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{Config: cfg, Network: network, Cluster: cluster, Database: database}, in)
+		task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{
+			Settings: settings, Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
+		}, in)
 		if err != nil {
 			return err
 		}
-		service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{Config: cfg, Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms}, in)
+		service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{Settings: settings, Service: cfg.Service, Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms}, in)
 		if err != nil {
 			return err
 		}
@@ -74,6 +89,24 @@ func declare(t *testing.T, config map[string]string, secrets ...string) (testkit
 		_ = task
 		return nil
 	})
+}
+
+func TestWrongAccountStopsEverything(t *testing.T) {
+	p, err := declare(t, map[string]string{"account": "210987654321"})
+	testkit.Contains(t, "error", fmt.Sprint(err), "plan-charge:account: found 210987654321 in the configuration and 123456789012 in the credentials",
+		"user/somebody", "nothing was changed")
+	if len(p) != 1 || p["aws"] == nil {
+		t.Errorf("declared all the same: %q", slices.Sorted(maps.Keys(p)))
+	}
+	program(t, map[string]string{"account": "123456789012"})
+}
+
+// The commands are looked at in TestVerification and TestMigration.
+func TestCloudIsReachedAsConfigured(t *testing.T) {
+	p := program(t, map[string]string{"region": "eu-central-1", "profile": "team", "role": "arn:aws:iam::123456789012:role/deployer"})
+	is(t, p["aws"], "eu-central-1", "region")
+	is(t, p["aws"], "team", "profile")
+	is(t, p["aws"], "arn:aws:iam::123456789012:role/deployer", "assumeRole", "roleArn")
 }
 
 func program(t *testing.T, config map[string]string, secrets ...string) testkit.Program {
@@ -137,11 +170,17 @@ func TestExistingNetwork(t *testing.T) {
 		}
 	}
 
-	_, err := declare(t, map[string]string{"network": strings.Replace(config, "subnet-0afa", "subnet-0bfb", 1)})
-	for _, want := range []string{"network.publicSubnetIds[0]: found subnet-0bfb of vpc-0b", "network.publicSubnetIds: found subnets of one zone"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
-		}
+	// Every mistake in both lists, in the same order each time; a subnet that cannot be looked up hides none of them.
+	wrong := strings.NewReplacer("subnet-0afa", "subnet-0bfb", "subnet-0afc", "subnet-0ff404").Replace(config)
+	wrong = strings.Replace(wrong, "subnet-0afd", "subnet-0cfb", 1)
+	_, err := declare(t, map[string]string{"network": wrong})
+	var want []string
+	for _, part := range []string{"network.publicSubnetIds[0]: found subnet-0bfb of vpc-0b", "network.publicSubnetIds: found subnets of one zone",
+		"network.privateSubnetIds[0]: looking up subnet subnet-0ff404", "network.privateSubnetIds[1]: found subnet-0cfb of vpc-0c"} {
+		want = append(want, `[^\n]*plan-charge:`+regexp.QuoteMeta(part)+`[^\n]*`)
+	}
+	if !regexp.MustCompile(`(?s)`+strings.Join(want, `\n`)).MatchString(fmt.Sprint(err)) {
+		t.Errorf("not all mistakes in order:\n%v", err)
 	}
 }
 
@@ -464,7 +503,7 @@ func TestService(t *testing.T) {
 	if !slices.Equal(s.Options.GetHooks().GetAfterUpdate(), []string{"service-rollout"}) {
 		t.Errorf("nobody looks after an update whether ECS went back: %v", s.Options.GetHooks())
 	}
-	if s.Options.GetCustomTimeouts().GetUpdate() != "20m" {
+	if s.Options.GetCustomTimeouts().GetUpdate() != "20m0s" {
 		t.Errorf("timeouts: %v", s.Options.GetCustomTimeouts())
 	}
 	for _, name := range []string{"balancer-from-distribution", "balancer-into-tasks", "service-execution-rights", "service-shell", "service-url-value", "alarms-target-5xx", "network-private-routes-1-out"} {

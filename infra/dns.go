@@ -3,12 +3,14 @@ package infra
 import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/route53"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/config"
 )
 
 // DNSArgs are the inputs of DNS.
 type DNSArgs struct {
-	Config *Config
-	CDN    *CDN
+	Settings config.CDN
+	CDN      *CDN
 }
 
 // DNS points the site's name at the distribution, where a zone is configured.
@@ -27,11 +29,11 @@ func NewDNS(ctx *pulumi.Context, name string, args *DNSArgs, opts ...pulumi.Reso
 	if err := ctx.RegisterComponentResource("plan-charge:infra:DNS", name, d, opts...); err != nil {
 		return nil, err
 	}
-	if args.Config.CDN.ZoneID != "" {
+	if args.Settings.ZoneID != "" {
 		for _, kind := range []string{"A", "AAAA"} {
 			record, err := route53.NewRecord(ctx, name+"-"+kind, &route53.RecordArgs{
-				ZoneId: pulumi.String(args.Config.CDN.ZoneID),
-				Name:   pulumi.String(args.Config.CDN.Alias),
+				ZoneId: pulumi.String(args.Settings.ZoneID),
+				Name:   pulumi.String(args.Settings.Alias),
 				Type:   pulumi.String(kind),
 				Aliases: route53.RecordAliasArray{
 					&route53.RecordAliasArgs{

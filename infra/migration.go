@@ -2,14 +2,17 @@ package infra
 
 import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/config"
 )
 
 // MigrationTaskArgs are the inputs of a MigrationTask.
 type MigrationTaskArgs struct {
-	Config   *Config
-	Network  *Network
-	Cluster  *Cluster
-	Database *Database
+	Settings  TaskSettings
+	Migration config.Migration
+	Network   *Network
+	Cluster   *Cluster
+	Database  *Database
 }
 
 // MigrationTask is the task definition that migrates: the service's image
@@ -35,20 +38,18 @@ func NewMigrationTask(ctx *pulumi.Context, name string, args *MigrationTaskArgs,
 	if err := ctx.RegisterComponentResource("plan-charge:infra:MigrationTask", name, m, opts...); err != nil {
 		return nil, err
 	}
-	cfg := args.Config
 	made, err := (&task{
-		cfg:        cfg,
+		settings:   args.Settings,
 		cluster:    args.Cluster,
 		thing:      "migration",
 		secretName: "migration-url",
 		secretWhat: "Database URL of the owner, for migrations",
 		url:        args.Database.URL(args.Database.Owner),
-		cpu:        cfg.Migration.CPU,
-		memory:     cfg.Migration.Memory,
-		secrets:    cfg.Service.Secrets,
+		cpu:        args.Migration.CPU,
+		memory:     args.Migration.Memory,
 		container: map[string]any{
-			"command":          cfg.Migration.Command,
-			"workingDirectory": cfg.Migration.Directory,
+			"command":          args.Migration.Command,
+			"workingDirectory": args.Migration.Directory,
 		},
 		parent:        m,
 		componentName: name,

@@ -9,12 +9,14 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ec2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/internal/order"
 )
 
 // NetworkArgs are the inputs of a Network.
 type NetworkArgs struct {
-	Config *Config
+	Names    config.Names
+	Settings config.Network
 }
 
 // Network is a VPC over several zones, made or found, and the security group
@@ -37,20 +39,19 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	if err := ctx.RegisterComponentResource("plan-charge:infra:Network", name, n, opts...); err != nil {
 		return nil, err
 	}
-	cfg := args.Config
 	build := n.create
-	if cfg.Network.Existing() {
+	if args.Settings.Existing() {
 		build = n.find
 	}
-	if err := build(ctx, name, cfg); err != nil {
+	if err := build(ctx, name, args); err != nil {
 		return nil, err
 	}
 
 	tasks, err := ec2.NewSecurityGroup(ctx, name+"-tasks", &ec2.SecurityGroupArgs{
-		Name:        pulumi.String(cfg.Name("tasks")),
+		Name:        pulumi.String(args.Names.Name("tasks")),
 		Description: pulumi.String("Tasks of the service and the migration"),
 		VpcId:       n.VPCID,
-		Tags:        named(cfg.Name("tasks")),
+		Tags:        named(args.Names.Name("tasks")),
 	}, pulumi.Parent(n))
 	if err != nil {
 		return nil, err
@@ -72,23 +73,23 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"vpcId": n.VPCID})
 }
 
-func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
-	zones, err := zoneNames(ctx, n, cfg.Network.Zones)
+func (n *Network) create(ctx *pulumi.Context, name string, args *NetworkArgs) error {
+	zones, err := zoneNames(ctx, n, args)
 	if err != nil {
 		return err
 	}
 	vpc, err := ec2.NewVpc(ctx, name+"-vpc", &ec2.VpcArgs{
-		CidrBlock:          pulumi.String(cfg.Network.CIDR),
+		CidrBlock:          pulumi.String(args.Settings.CIDR),
 		EnableDnsSupport:   pulumi.Bool(true),
 		EnableDnsHostnames: pulumi.Bool(true),
-		Tags:               named(cfg.Name("vpc")),
+		Tags:               named(args.Names.Name("vpc")),
 	}, pulumi.Parent(n))
 	if err != nil {
 		return err
 	}
 	gateway, err := ec2.NewInternetGateway(ctx, name+"-internet", &ec2.InternetGatewayArgs{
 		VpcId: vpc.ID(),
-		Tags:  named(cfg.Name("internet")),
+		Tags:  named(args.Names.Name("internet")),
 	}, pulumi.Parent(n))
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 				VpcId:            vpc.ID(),
 				AvailabilityZone: pulumi.String(zone),
 				CidrBlock:        pulumi.String(blocks[i]),
-				Tags:             named(cfg.Name(thing)),
+				Tags:             named(args.Names.Name(thing)),
 			}, pulumi.Parent(n))
 			if err != nil {
 				return nil, nil, err
@@ -112,21 +113,21 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 		}
 		return made, ids, nil
 	}
-	route := func(thing string, args ec2.RouteArgs, members []*ec2.Subnet, deps ...pulumi.CustomResource) error {
+	route := func(thing string, way ec2.RouteArgs, members []*ec2.Subnet, deps ...pulumi.CustomResource) error {
 		table, err := ec2.NewRouteTable(ctx, name+"-"+thing, &ec2.RouteTableArgs{
 			VpcId: vpc.ID(),
-			Tags:  named(cfg.Name(thing)),
+			Tags:  named(args.Names.Name(thing)),
 		}, pulumi.Parent(n))
 		if err != nil {
 			return err
 		}
-		args.RouteTableId = table.ID()
-		args.DestinationCidrBlock = pulumi.String("0.0.0.0/0")
-		way, err := ec2.NewRoute(ctx, name+"-"+thing+"-out", &args, pulumi.Parent(n), order.After(deps...))
+		way.RouteTableId = table.ID()
+		way.DestinationCidrBlock = pulumi.String("0.0.0.0/0")
+		made, err := ec2.NewRoute(ctx, name+"-"+thing+"-out", &way, pulumi.Parent(n), order.After(deps...))
 		if err != nil {
 			return err
 		}
-		n.Egress = append(n.Egress, way)
+		n.Egress = append(n.Egress, made)
 		for i, subnet := range members {
 			member, err := ec2.NewRouteTableAssociation(ctx, fmt.Sprintf("%s-%s-%d", name, thing, i+1), &ec2.RouteTableAssociationArgs{
 				SubnetId:     subnet.ID(),
@@ -140,7 +141,7 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 		return nil
 	}
 
-	publicBlocks, privateBlocks := subnetBlocks(cfg.Network)
+	publicBlocks, privateBlocks := args.Settings.Blocks()
 	public, publicIDs, err := subnets("public", publicBlocks)
 	if err != nil {
 		return err
@@ -155,14 +156,14 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 
 	// One NAT gateway serves every zone, or each zone has its own and survives alone.
 	groups := [][]*ec2.Subnet{private}
-	if cfg.Network.NAT == "each" {
+	if args.Settings.NAT == "each" {
 		groups = slices.Collect(slices.Chunk(private, 1))
 	}
 	for i, members := range groups {
 		thing := fmt.Sprintf("nat-%d", i+1)
 		address, err := ec2.NewEip(ctx, name+"-"+thing+"-address", &ec2.EipArgs{
 			Domain: pulumi.String("vpc"),
-			Tags:   named(cfg.Name(thing)),
+			Tags:   named(args.Names.Name(thing)),
 		}, pulumi.Parent(n), order.After(gateway))
 		if err != nil {
 			return err
@@ -170,7 +171,7 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 		nat, err := ec2.NewNatGateway(ctx, name+"-"+thing, &ec2.NatGatewayArgs{
 			AllocationId: address.ID(),
 			SubnetId:     public[i].ID(),
-			Tags:         named(cfg.Name(thing)),
+			Tags:         named(args.Names.Name(thing)),
 		}, pulumi.Parent(n), order.After(gateway))
 		if err != nil {
 			return err
@@ -186,37 +187,44 @@ func (n *Network) create(ctx *pulumi.Context, name string, cfg *Config) error {
 	return nil
 }
 
-// find uses the configured VPC, after a look at whether its subnets can do.
-func (n *Network) find(ctx *pulumi.Context, _ string, cfg *Config) error {
+// find uses the configured VPC, after a look at whether its subnets can do. Every mistake is reported.
+func (n *Network) find(ctx *pulumi.Context, _ string, args *NetworkArgs) error {
 	var mistakes []error
-	for key, ids := range map[string][]string{"publicSubnetIds": cfg.Network.PublicSubnetIDs, "privateSubnetIds": cfg.Network.PrivateSubnetIDs} {
-		zones := map[string]bool{}
-		for i, id := range ids {
+	for _, list := range []struct {
+		key string
+		ids []string
+	}{{"network.publicSubnetIds", args.Settings.PublicSubnetIDs}, {"network.privateSubnetIds", args.Settings.PrivateSubnetIDs}} {
+		key := args.Names.Key(list.key)
+		zones, seen := map[string]bool{}, 0
+		for i, id := range list.ids {
 			subnet, err := ec2.LookupSubnet(ctx, &ec2.LookupSubnetArgs{Id: pulumi.StringRef(id)}, pulumi.Parent(n))
 			if err != nil {
-				return fmt.Errorf("plan-charge:network.%s[%d]: looking up subnet %s: %w", key, i, id, err)
+				mistakes = append(mistakes, fmt.Errorf("%s[%d]: looking up subnet %s: %w", key, i, id, err))
+				continue
 			}
-			if subnet.VpcId != cfg.Network.VPCID {
-				mistakes = append(mistakes, &Mistake{fmt.Sprintf("plan-charge:network.%s[%d]", key, i), id + " of " + subnet.VpcId, "a subnet of " + cfg.Network.VPCID, "subnet-0123456789abcdef0"})
+			if subnet.VpcId != args.Settings.VPCID {
+				mistakes = append(mistakes, &config.Mistake{Key: fmt.Sprintf("%s[%d]", key, i), Found: id + " of " + subnet.VpcId, Allowed: "a subnet of " + args.Settings.VPCID, Example: "subnet-0123456789abcdef0"})
 			}
 			zones[subnet.AvailabilityZone] = true
+			seen++
 		}
-		if len(zones) < 2 {
-			mistakes = append(mistakes, &Mistake{"plan-charge:network." + key, "subnets of one zone", "subnets of two or more zones", "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"})
+		if seen == len(list.ids) && len(zones) < 2 {
+			mistakes = append(mistakes, &config.Mistake{Key: key, Found: "subnets of one zone", Allowed: "subnets of two or more zones", Example: "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"})
 		}
 	}
 	if len(mistakes) > 0 {
 		return errors.Join(mistakes...)
 	}
-	n.VPCID = pulumi.String(cfg.Network.VPCID).ToStringOutput()
-	n.PublicSubnetIDs = pulumi.ToStringArray(cfg.Network.PublicSubnetIDs).ToStringArrayOutput()
-	n.PrivateSubnetIDs = pulumi.ToStringArray(cfg.Network.PrivateSubnetIDs).ToStringArrayOutput()
+	n.VPCID = pulumi.String(args.Settings.VPCID).ToStringOutput()
+	n.PublicSubnetIDs = pulumi.ToStringArray(args.Settings.PublicSubnetIDs).ToStringArrayOutput()
+	n.PrivateSubnetIDs = pulumi.ToStringArray(args.Settings.PrivateSubnetIDs).ToStringArrayOutput()
 	return nil
 }
 
 // zoneNames picks the first zones of the region by name, so that a second
 // look picks the same.
-func zoneNames(ctx *pulumi.Context, parent pulumi.Resource, want int) ([]string, error) {
+func zoneNames(ctx *pulumi.Context, parent pulumi.Resource, args *NetworkArgs) ([]string, error) {
+	want := args.Settings.Zones
 	zones, err := aws.GetAvailabilityZones(ctx, &aws.GetAvailabilityZonesArgs{
 		State: pulumi.StringRef("available"),
 		// Local and wavelength zones have neither Fargate nor RDS.
@@ -227,7 +235,7 @@ func zoneNames(ctx *pulumi.Context, parent pulumi.Resource, want int) ([]string,
 	}
 	names := slices.Sorted(slices.Values(zones.Names))
 	if len(names) < want {
-		return nil, &Mistake{"plan-charge:network.zones", fmt.Sprint(want), fmt.Sprintf("at most %d, which is what the region has", len(names)), "2"}
+		return nil, &config.Mistake{Key: args.Names.Key("network.zones"), Found: fmt.Sprint(want), Allowed: fmt.Sprintf("at most %d, which is what the region has", len(names)), Example: "2"}
 	}
 	return names[:want], nil
 }

@@ -3,6 +3,7 @@ package infra
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -16,9 +17,9 @@ import (
 
 // rolloutHook fails an update of the service that ECS has rolled back: to the AWS provider such a service is steady.
 // The verification would say so too, but has no reason to run when an `up` only takes back what was changed by hand.
-func rolloutHook(ctx *pulumi.Context, name string, timeout string) (pulumi.ResourceOption, error) {
+func rolloutHook(ctx *pulumi.Context, name string, settings awsclient.Settings, timeout time.Duration) (pulumi.ResourceOption, error) {
 	hook, err := ctx.RegisterResourceHook(name, func(args *pulumi.ResourceHookArgs) error {
-		wanted := verify.Settings{Timeout: Duration(timeout)}
+		wanted := verify.Settings{Timeout: timeout, TimeoutKey: "service.timeout"}
 		for key, value := range map[resource.PropertyKey]*string{
 			"cluster": &wanted.Cluster, "name": &wanted.Service, "taskDefinition": &wanted.TaskDefinition,
 		} {
@@ -26,7 +27,7 @@ func rolloutHook(ctx *pulumi.Context, name string, timeout string) (pulumi.Resou
 				return fmt.Errorf("the service has no %s to look at", key)
 			}
 		}
-		cfg, err := awsclient.Load(ctx.Context())
+		cfg, err := awsclient.Load(ctx.Context(), settings)
 		if err != nil {
 			return err
 		}

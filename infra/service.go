@@ -8,12 +8,16 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
+	"plan-charge/internal/awsclient"
 	"plan-charge/internal/order"
 )
 
 // ServiceArgs are the inputs of a Service.
 type ServiceArgs struct {
-	Config   *Config
+	Settings TaskSettings
+	Service  config.Service
+	AWS      awsclient.Settings // with which a rollout is looked at
 	Network  *Network
 	Cluster  *Cluster
 	Balancer *Balancer
@@ -46,10 +50,9 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	if err := ctx.RegisterComponentResource("plan-charge:infra:Service", name, s, opts...); err != nil {
 		return nil, err
 	}
-	cfg, parent := args.Config, pulumi.Parent(s)
-	svc := cfg.Service
+	names, svc, parent := args.Settings.Names, args.Service, pulumi.Parent(s)
 
-	role, err := newTaskRole(ctx, name+"-role", cfg.Name("backend-task"), args.Cluster.ARN, parent)
+	role, err := newTaskRole(ctx, name+"-role", names.Name("backend-task"), args.Cluster.ARN, parent)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +70,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		return nil, err
 	}
 	made, err := (&task{
-		cfg:        cfg,
+		settings:   args.Settings,
 		cluster:    args.Cluster,
 		thing:      "backend",
 		secretName: "database-url",
@@ -76,7 +79,6 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		cpu:        svc.CPU,
 		memory:     svc.Memory,
 		taskRole:   role,
-		secrets:    svc.Secrets,
 		container: map[string]any{
 			"portMappings": []any{map[string]any{"containerPort": svc.Port, "hostPort": svc.Port, "protocol": "tcp"}},
 			"healthCheck": map[string]any{
@@ -98,12 +100,12 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	after := append([]pulumi.CustomResource{made.rights, shell}, args.After...)
 	after = append(after, args.Balancer.Forwarding...)
 	after = append(after, args.Network.Egress...)
-	rolledOut, err := rolloutHook(ctx, name+"-rollout", svc.Timeout)
+	rolledOut, err := rolloutHook(ctx, name+"-rollout", args.AWS, svc.Timeout)
 	if err != nil {
 		return nil, err
 	}
 	service, err := ecs.NewService(ctx, name+"-service", &ecs.ServiceArgs{
-		Name:                            pulumi.String(cfg.Name("backend")),
+		Name:                            pulumi.String(names.Name("backend")),
 		Cluster:                         args.Cluster.ARN,
 		TaskDefinition:                  made.definition.Arn,
 		LaunchType:                      pulumi.String("FARGATE"),
@@ -139,7 +141,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	}, parent, rolledOut,
 		order.After(after...),
 		pulumi.IgnoreChanges([]string{"desiredCount"}), // autoscaling's to set
-		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: svc.Timeout, Update: svc.Timeout}))
+		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: svc.Timeout.String(), Update: svc.Timeout.String()}))
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +158,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		return nil, err
 	}
 	_, err = appautoscaling.NewPolicy(ctx, name+"-scaling", &appautoscaling.PolicyArgs{
-		Name:              pulumi.String(cfg.Name("backend-cpu")),
+		Name:              pulumi.String(names.Name("backend-cpu")),
 		PolicyType:        pulumi.String("TargetTrackingScaling"),
 		ServiceNamespace:  bounds.ServiceNamespace,
 		ScalableDimension: bounds.ScalableDimension,
@@ -181,14 +183,14 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		cluster, service := v[0].(string), v[1].(string)
 		return fmt.Sprintf(`aws ecs execute-command --region %[1]s --cluster %[2]s --container %[4]s --interactive --command /bin/sh `+
 			`--task "$(aws ecs list-tasks --region %[1]s --cluster %[2]s --service-name %[3]s --desired-status RUNNING --query 'taskArns[0]' --output text)"`,
-			cfg.Region, cluster, service, Container)
+			args.Settings.Region, cluster, service, Container)
 	}).(pulumi.StringOutput)
 	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"name": s.Name})
 }
 
 // healthCommand is the configured one, or a request by python3, which the
 // image has because the application is written in it.
-func healthCommand(svc ServiceConfig) []string {
+func healthCommand(svc config.Service) []string {
 	if len(svc.HealthCommand) > 0 {
 		return svc.HealthCommand
 	}

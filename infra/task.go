@@ -3,6 +3,7 @@ package infra
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/secretsmanager"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/config"
 	"plan-charge/internal/order"
 )
 
@@ -22,10 +24,25 @@ const Container = "backend"
 // logStream is what log streams start with: <logStream>/<container>/<task id>.
 const logStream = "ecs"
 
+// TaskSettings are what every task of the application gets: the service's and the migration's run the same image in the
+// same surroundings.
+type TaskSettings struct {
+	Names        config.Names
+	Region       string
+	Image        string
+	Version      string // what the application calls itself
+	Architecture string
+	Port         int // as the variable PORT
+	Environment  map[string]string
+	Secrets      map[string]string // variable to ARN
+	LogDays      int
+	RecoveryDays int // of deleted secrets
+}
+
 // task is what the service's and the migration's tasks have in common: the
 // image, a log group, DATABASE_URL as a secret, and the right to start.
 type task struct {
-	cfg           *Config
+	settings      TaskSettings
 	cluster       *Cluster
 	thing         string // backend or migration
 	secretName    string
@@ -33,7 +50,6 @@ type task struct {
 	url           pulumi.StringOutput
 	cpu, memory   int
 	taskRole      *iam.Role
-	secrets       map[string]string       // further ones: variable to ARN
 	container     map[string]any          // what only this kind of container has
 	after         []pulumi.CustomResource // what has to be there before the secret is written
 	parent        pulumi.Resource
@@ -49,20 +65,20 @@ type madeTask struct {
 }
 
 func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
-	cfg, parent, name := t.cfg, pulumi.Parent(t.parent), t.componentName
-	family := cfg.Name(t.thing)
+	settings, parent, name := t.settings, pulumi.Parent(t.parent), t.componentName
+	names := settings.Names
 
 	logs, err := cloudwatch.NewLogGroup(ctx, name+"-logs", &cloudwatch.LogGroupArgs{
-		Name:            pulumi.String("/" + cfg.Path(t.thing)),
-		RetentionInDays: pulumi.Int(cfg.Service.LogDays),
+		Name:            pulumi.String("/" + names.Path(t.thing)),
+		RetentionInDays: pulumi.Int(settings.LogDays),
 	}, parent)
 	if err != nil {
 		return nil, err
 	}
 	secret, err := secretsmanager.NewSecret(ctx, name+"-url", &secretsmanager.SecretArgs{
-		Name:                 pulumi.String(cfg.Path(t.secretName)),
+		Name:                 pulumi.String(names.Path(t.secretName)),
 		Description:          pulumi.String(t.secretWhat),
-		RecoveryWindowInDays: pulumi.Int(cfg.Database.RecoveryDays),
+		RecoveryWindowInDays: pulumi.Int(settings.RecoveryDays),
 	}, parent)
 	if err != nil {
 		return nil, err
@@ -76,10 +92,10 @@ func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
 	}
 
 	readable := pulumi.StringArray{secret.Arn}
-	for _, variable := range sortedKeys(t.secrets) {
-		readable = append(readable, pulumi.String(t.secrets[variable]))
+	for _, variable := range slices.Sorted(maps.Keys(t.settings.Secrets)) {
+		readable = append(readable, pulumi.String(t.settings.Secrets[variable]))
 	}
-	execution, rights, err := newExecutionRole(ctx, name+"-execution", cfg.Name(t.thing+"-execution"), cfg.Image, t.cluster.ARN, logs.Arn, readable, parent)
+	execution, rights, err := newExecutionRole(ctx, name+"-execution", names.Name(t.thing+"-execution"), settings.Image, t.cluster.ARN, logs.Arn, readable, parent)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +107,7 @@ func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
 		return t.containers(url, v[2].(string))
 	}).(pulumi.StringOutput)
 	definition := &ecs.TaskDefinitionArgs{
-		Family:                  pulumi.String(family),
+		Family:                  pulumi.String(names.Name(t.thing)),
 		RequiresCompatibilities: pulumi.ToStringArray([]string{"FARGATE"}),
 		NetworkMode:             pulumi.String("awsvpc"),
 		Cpu:                     pulumi.String(strconv.Itoa(t.cpu)),
@@ -99,7 +115,7 @@ func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
 		ExecutionRoleArn:        execution.Arn,
 		RuntimePlatform: &ecs.TaskDefinitionRuntimePlatformArgs{
 			OperatingSystemFamily: pulumi.String("LINUX"),
-			CpuArchitecture:       pulumi.String(cfg.Service.Architecture),
+			CpuArchitecture:       pulumi.String(settings.Architecture),
 		},
 		ContainerDefinitions: containers,
 	}
@@ -116,15 +132,15 @@ func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
 // containers is the task's container list as ECS wants it.
 func (t *task) containers(urlReference, logGroup string) (string, error) {
 	secrets := []variable{{Name: "DATABASE_URL", ValueFrom: urlReference}}
-	for _, name := range sortedKeys(t.secrets) {
-		secrets = append(secrets, variable{Name: name, ValueFrom: t.secrets[name]})
+	for _, name := range slices.Sorted(maps.Keys(t.settings.Secrets)) {
+		secrets = append(secrets, variable{Name: name, ValueFrom: t.settings.Secrets[name]})
 	}
 	environment := []variable{
-		{Name: "PORT", Value: strconv.Itoa(t.cfg.Service.Port)},
-		{Name: "SERVICE_VERSION", Value: t.cfg.Version()},
+		{Name: "PORT", Value: strconv.Itoa(t.settings.Port)},
+		{Name: "SERVICE_VERSION", Value: t.settings.Version},
 	}
-	for _, name := range sortedKeys(t.cfg.Service.Environment) {
-		environment = append(environment, variable{Name: name, Value: t.cfg.Service.Environment[name]})
+	for _, name := range slices.Sorted(maps.Keys(t.settings.Environment)) {
+		environment = append(environment, variable{Name: name, Value: t.settings.Environment[name]})
 	}
 	byName := func(a, b variable) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortFunc(secrets, byName)
@@ -132,7 +148,7 @@ func (t *task) containers(urlReference, logGroup string) (string, error) {
 
 	container := map[string]any{
 		"name":        Container,
-		"image":       t.cfg.Image,
+		"image":       t.settings.Image,
 		"essential":   true,
 		"environment": environment,
 		"secrets":     secrets,
@@ -142,7 +158,7 @@ func (t *task) containers(urlReference, logGroup string) (string, error) {
 			"logDriver": "awslogs",
 			"options": map[string]string{
 				"awslogs-group":         logGroup,
-				"awslogs-region":        t.cfg.Region,
+				"awslogs-region":        t.settings.Region,
 				"awslogs-stream-prefix": logStream,
 			},
 		},
@@ -159,13 +175,4 @@ type variable struct {
 	Name      string `json:"name"`
 	Value     string `json:"value,omitempty"`
 	ValueFrom string `json:"valueFrom,omitempty"`
-}
-
-// Version is what tells the image from other ones: its digest or its tag.
-func (c *Config) Version() string {
-	name, digest, ok := strings.Cut(c.Image, "@")
-	if ok {
-		return digest
-	}
-	return name[strings.LastIndex(name, ":")+1:]
 }

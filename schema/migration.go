@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -31,6 +32,8 @@ type MigrationArgs struct {
 	VersionTable      string        // with its schema or without
 	Timeout           time.Duration // for the task and everything around it
 	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
+	// Environment is what the command needs besides to reach AWS.
+	Environment map[string]string
 	// DependsOn is what must be there before the task can run.
 	DependsOn []pulumi.CustomResource
 }
@@ -80,29 +83,31 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		return nil, err
 	}
 
+	environment := pulumi.ToStringMap(args.Environment)
+	maps.Copy(environment, pulumi.StringMap{
+		"MIGRATE_CLUSTER":           args.Cluster,
+		"MIGRATE_TASK_DEFINITION":   args.TaskDefinition,
+		"MIGRATE_CONTAINER":         pulumi.String(args.Container),
+		"MIGRATE_COMMAND":           pulumi.String(command),
+		"MIGRATE_SUBNETS":           joined(args.SubnetIDs),
+		"MIGRATE_SECURITY_GROUPS":   joined(args.SecurityGroupIDs),
+		"MIGRATE_LOG_GROUP":         args.LogGroup,
+		"MIGRATE_LOG_STREAM_PREFIX": pulumi.String(args.LogStreamPrefix),
+		"MIGRATE_SECRET_ARN":        args.OwnerURLSecretARN,
+		"MIGRATE_VERSION_TABLE":     pulumi.String(table.schema + "." + table.name),
+		"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
+		"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
+		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
+	})
 	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{
-		Create: pulumi.String("go run ./cmd/migrate"),
+		Create: pulumi.String("go run ./cmd/plan-charge migrate"),
 		// Any change of the environment, such as a new timeout, is an update, and no reason to migrate.
-		Update: pulumi.String("go run ./cmd/migrate -unless-done"),
+		Update: pulumi.String("go run ./cmd/plan-charge migrate --unless-done"),
 		Dir:    pulumi.String("."),
 		// A long log does not fit into a variable.
 		AddPreviousOutputInEnv: pulumi.Bool(false),
-		Environment: pulumi.StringMap{
-			"MIGRATE_CLUSTER":           args.Cluster,
-			"MIGRATE_TASK_DEFINITION":   args.TaskDefinition,
-			"MIGRATE_CONTAINER":         pulumi.String(args.Container),
-			"MIGRATE_COMMAND":           pulumi.String(command),
-			"MIGRATE_SUBNETS":           joined(args.SubnetIDs),
-			"MIGRATE_SECURITY_GROUPS":   joined(args.SecurityGroupIDs),
-			"MIGRATE_LOG_GROUP":         args.LogGroup,
-			"MIGRATE_LOG_STREAM_PREFIX": pulumi.String(args.LogStreamPrefix),
-			"MIGRATE_SECRET_ARN":        args.OwnerURLSecretARN,
-			"MIGRATE_VERSION_TABLE":     pulumi.String(table.schema + "." + table.name),
-			"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
-			"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
-			"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
-		},
-		Triggers: pulumi.Array{args.Image, pulumi.String(command), current.Generation},
+		Environment:            environment,
+		Triggers:               pulumi.Array{args.Image, pulumi.String(command), current.Generation},
 	}, pulumi.Parent(m), order.After(append([]pulumi.CustomResource{current}, args.DependsOn...)...))
 	if err != nil {
 		return nil, err

@@ -6,26 +6,57 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 )
 
-// Load reads credentials, region and endpoint from the environment and shared files, as every AWS tool does.
-// Throttled calls and reset connections are tried again, up to ten times.
-func Load(ctx context.Context) (aws.Config, error) {
+// Settings say where and as whom AWS is reached; what is empty is taken from the environment and shared files, as every
+// AWS tool does.
+type Settings struct {
+	Region  string
+	Profile string
+	Role    string // ARN of a role to assume
+}
+
+// Variables of ours: AWS has none for a role, and AWS_PROFILE yields to keys in the environment, which a configured
+// profile does not.
+const (
+	profileVariable = "PLAN_CHARGE_AWS_PROFILE"
+	roleVariable    = "PLAN_CHARGE_AWS_ROLE"
+)
+
+// Environment is what a command needs to reach AWS in the same way. FromEnv reads it back.
+func (s Settings) Environment() map[string]string {
+	all := map[string]string{"AWS_REGION": s.Region, profileVariable: s.Profile, roleVariable: s.Role}
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+	return all
+}
+
+// FromEnv reads what Environment gave to a command.
+func FromEnv() Settings {
+	return Settings{Region: os.Getenv("AWS_REGION"), Profile: os.Getenv(profileVariable), Role: os.Getenv(roleVariable)}
+}
+
+// Load makes the configuration of every client. Throttled calls and reset connections are tried again, up to ten times.
+func Load(ctx context.Context, s Settings) (aws.Config, error) {
 	// What the SDK logs is about attempts that it makes again; callers report what fails for good.
 	quiet := config.WithLogger(logging.Nop{})
-	cfg, err := config.LoadDefaultConfig(ctx, quiet, config.WithRetryer(func() aws.Retryer {
+	cfg, err := config.LoadDefaultConfig(ctx, quiet, config.WithRegion(s.Region), config.WithSharedConfigProfile(s.Profile), config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = 10
 			o.MaxBackoff = 10 * time.Second
 			// The token bucket would give up early when many calls of a long outage fail in a row.
-			o.RateLimiter = noLimit{}
+			o.RateLimiter = ratelimit.None
 		})
 	}))
 	if err != nil {
@@ -34,15 +65,11 @@ func Load(ctx context.Context) (aws.Config, error) {
 	if cfg.Region == "" {
 		return cfg, errors.New("no AWS region: set AWS_REGION, for example AWS_REGION=eu-west-3")
 	}
+	if s.Role != "" {
+		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), s.Role))
+	}
 	return cfg, nil
 }
-
-type noLimit struct{}
-
-func (noLimit) GetToken(context.Context, uint) (func() error, error) {
-	return func() error { return nil }, nil
-}
-func (noLimit) AddTokens(uint) error { return nil }
 
 // Permanent reports whether an AWS call would fail the same way if it were made again: the service understood
 // the request and refused it. Throttling, server faults and broken connections are not permanent.

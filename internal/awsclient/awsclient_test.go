@@ -49,7 +49,7 @@ func TestCallsAreTriedAgain(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	t.Setenv("AWS_REGION", "eu-west-3")
-	cfg, err := awsclient.Load(context.Background())
+	cfg, err := awsclient.Load(context.Background(), awsclient.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,31 @@ func TestNoRegion(t *testing.T) {
 	}
 	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-	if _, err := awsclient.Load(context.Background()); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
+	if _, err := awsclient.Load(context.Background(), awsclient.Settings{}); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a command is handed is what it reads, whatever the machine's own environment says.
+func TestSettingsReachCommands(t *testing.T) {
+	want := awsclient.Settings{Region: "eu-central-1", Profile: "team", Role: "arn:aws:iam::123456789012:role/deployer"}
+	t.Setenv("AWS_REGION", "us-east-1")
+	for key, value := range want.Environment() {
+		t.Setenv(key, value)
+	}
+	if got := awsclient.FromEnv(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if none := (awsclient.Settings{}).Environment(); len(none) != 0 {
+		t.Errorf("nothing configured, but set: %v", none)
+	}
+}
+
+// The region that is configured beats the environment's: a laptop's default is another one.
+func TestConfiguredRegionWins(t *testing.T) {
+	t.Setenv("AWS_REGION", "us-east-1")
+	cfg, err := awsclient.Load(context.Background(), awsclient.Settings{Region: "eu-central-1"})
+	if err != nil || cfg.Region != "eu-central-1" {
+		t.Errorf("region %q, %v", cfg.Region, err)
 	}
 }

@@ -55,7 +55,7 @@ func run(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) (str
 	clean := redact.NewWriter(out, hide)
 	defer clean.Flush()
 	m := &migration{Settings: s, Clients: c, out: clean, hide: hide, pace: p}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("the time allowed by MIGRATE_TIMEOUT, %s, has run out", s.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("the time allowed by migration.timeout, %s, has run out", s.Timeout))
 	defer cancel()
 	after, err := m.run(ctx)
 	return after, hide.Error(err)

@@ -288,11 +288,11 @@ func TestTimeoutStopsTheTask(t *testing.T) {
 	if err == nil {
 		t.Fatal("a task that hangs succeeded")
 	}
-	testkit.Contains(t, "error", err.Error(), "MIGRATE_TIMEOUT", "3s", "it was stopped", "waiting for a lock")
+	testkit.Contains(t, "error", err.Error(), "migration.timeout", "3s", "it was stopped", "waiting for a lock")
 	if len(c.stops) != 1 {
 		t.Fatalf("%d StopTask calls, want 1", len(c.stops))
 	}
-	testkit.Contains(t, "stop reason", *c.stops[0].Reason, "MIGRATE_TIMEOUT")
+	testkit.Contains(t, "stop reason", *c.stops[0].Reason, "migration.timeout")
 }
 
 func TestCancellationStopsTheTask(t *testing.T) {
@@ -484,7 +484,7 @@ func TestOneDeployerAtATime(t *testing.T) {
 	s := testSettings()
 	s.Timeout = 3 * time.Second
 	_, err := run(ctx, s, c.clients(), &testkit.Buffer{}, fast())
-	testkit.Contains(t, "error", fmt.Sprint(err), "another deployment holds the migration lock", "owner from 127.0.0.1", "MIGRATE_TIMEOUT")
+	testkit.Contains(t, "error", fmt.Sprint(err), "another deployment holds the migration lock", "owner from 127.0.0.1", "migration.timeout")
 	if c.count("RunTask") != 0 {
 		t.Error("a task was started without the lock")
 	}

@@ -14,18 +14,19 @@ import (
 // Nonce in a path is replaced by a value that no request had before.
 const Nonce = "{nonce}"
 
-// Check is one request and what its answer must be.
+// Check is one request and what its answer must be. The tags `allowed` and `example` word its rules where a stack's
+// configuration has a check.
 type Check struct {
-	Name    string            `json:"name"`
-	Method  string            `json:"method,omitempty"` // GET unless set
-	Path    string            `json:"path"`             // with its query; may contain Nonce
-	Headers map[string]string `json:"headers,omitempty"`
-	Body    string            `json:"body,omitempty"`
-	Status  Status            `json:"status"`
+	Name    string            `json:"name" allowed:"text for the report" example:"ping"`
+	Method  string            `json:"method,omitempty" allowed:"GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS" example:"POST"`     // GET unless set
+	Path    string            `json:"path" allowed:"a path that starts with / and has neither spaces nor #" example:"/api/v1/ping"` // with its query; may contain Nonce
+	Headers map[string]string `json:"headers,omitempty" allowed:"names and values on one line, nothing secret" example:"{Content-Type: application/json}"`
+	Body    string            `json:"body,omitempty" allowed:"text, and none for GET and HEAD" example:"'{\"a\": 1}'"`
+	Status  Status            `json:"status" allowed:"100 to 599, 1xx to 5xx, or several of them with commas" example:"4xx"`
 	// Fields are top-level members that the answer, a JSON object, must have, as text.
-	Fields map[string]string `json:"fields,omitempty"`
+	Fields map[string]string `json:"fields,omitempty" allowed:"names of the answer's top-level members, each with its text" example:"{status: ok}"`
 	// Repeat asks twice: the origin must answer both times, not a cache.
-	Repeat bool `json:"repeat,omitempty"`
+	Repeat bool `json:"repeat,omitempty" allowed:"true (the origin must answer twice; GET and HEAD only) or false" example:"true"`
 }
 
 // Status is one or more allowed statuses: "400", "4xx" or "200,204". In JSON a number will do as well.

@@ -109,6 +109,17 @@ func (r *Resource) Get(path ...any) any {
 	return v
 }
 
+// IsSecret says whether the input at a path is secret.
+func (r *Resource) IsSecret(path string) bool { return slices.Contains(r.Secret, path) }
+
+// Variables looks up the variables of a command resource.
+func (r *Resource) Variables() func(string) (string, bool) {
+	return func(key string) (string, bool) {
+		v, ok := r.Get("environment", key).(string)
+		return v, ok
+	}
+}
+
 type monitor struct {
 	mu    sync.Mutex
 	found Program
@@ -143,11 +154,16 @@ func (m *monitor) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
 	switch args.Token {
 	case "aws:index/getAvailabilityZones:getAvailabilityZones":
 		return resource.NewPropertyMapFromMap(map[string]any{"names": []any{"eu-west-3c", "eu-west-3a", "eu-west-3b"}}), nil
+	case "aws:index/getCallerIdentity:getCallerIdentity":
+		return resource.NewPropertyMapFromMap(map[string]any{"accountId": "123456789012", "arn": "arn:aws:iam::123456789012:user/somebody"}), nil
 	case "aws:ec2/getManagedPrefixList:getManagedPrefixList":
 		return resource.NewPropertyMapFromMap(map[string]any{"id": "pl-" + text("name")}), nil
 	case "aws:ec2/getSubnet:getSubnet":
 		// The id says it all: subnet-<vpc>-<zone>.
 		id := text("id")
+		if strings.HasSuffix(id, "404") {
+			return nil, fmt.Errorf("no matching EC2 Subnet found")
+		}
 		vpc, zone, _ := strings.Cut(strings.TrimPrefix(id, "subnet-"), "f")
 		return resource.NewPropertyMapFromMap(map[string]any{"id": id, "vpcId": "vpc-" + vpc, "availabilityZone": "eu-west-3" + zone}), nil
 	}
@@ -176,11 +192,11 @@ func outputs(typ, name string) map[string]any {
 	case "aws:cloudfront/distribution:Distribution":
 		return map[string]any{"domainName": "d123.cloudfront.net", "hostedZoneId": "Z2FDTNDATAQYW2", "etag": "E1"}
 	case "pgrows:index:Revision":
-		return map[string]any{"revision": "0003", "generation": 1, "drift": ""}
+		return map[string]any{"revision": "0003", "generation": 4, "drift": ""}
 	case "pgrows:index:Rows":
 		return map[string]any{"rowCount": 2}
 	case "command:local:Command":
-		return map[string]any{"stdout": "done", "stderr": ""}
+		return map[string]any{"stdout": "0003\n", "stderr": ""}
 	}
 	return map[string]any{"arn": arn("made")}
 }

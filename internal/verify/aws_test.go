@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -183,7 +182,7 @@ func TestRolloutThatFails(t *testing.T) {
 		"rolled back":       {[]types.Service{rolledBack}, []string{"rolled back", "wanted:  backend:2", "running: backend:1"}},
 		"rolling back":      {[]types.Service{inProgress, rollingBack}, []string{"its rollout failed: reason of backend:2", "wanted:  backend:2", "running: backend:1"}},
 		"failed, no way":    {[]types.Service{service(deployment("PRIMARY", newDefinition, "FAILED", 0, 2))}, []string{"its rollout failed", "running: backend:2"}},
-		"never gets there":  {[]types.Service{inProgress}, []string{"IN_PROGRESS, 1 of 2 tasks run", "VERIFY_TIMEOUT"}},
+		"never gets there":  {[]types.Service{inProgress}, []string{"IN_PROGRESS, 1 of 2 tasks run", "verification.timeout"}},
 		"is being deleted":  {[]types.Service{{Status: aws.String("DRAINING")}}, []string{"DRAINING", "running: none"}},
 		"not yet complete":  {[]types.Service{service(deployment("PRIMARY", newDefinition, "IN_PROGRESS", 2, 2))}, []string{"IN_PROGRESS, 2 of 2 tasks run"}},
 		"old one serves":    {[]types.Service{draining}, []string{"COMPLETED, 2 of 2 tasks run"}},
@@ -260,7 +259,7 @@ func TestDistribution(t *testing.T) {
 
 func TestInvalidate(t *testing.T) {
 	ctx := context.Background()
-	i := Invalidation{DistributionID: "E1", Key: "k1", Paths: []string{"/*"}, Timeout: time.Second}
+	i := Invalidation{DistributionID: "E1", Key: "k1"}
 	a := &account{invalidation: []string{"InProgress", "InProgress", "Completed"}, errs: []error{errors.New("reset")}}
 	for range 2 {
 		if err := invalidate(ctx, i, a, &testkit.Buffer{}, fast()); err != nil {
@@ -275,18 +274,19 @@ func TestInvalidate(t *testing.T) {
 		t.Errorf("the same key must have the same reference: %q", a.references)
 	}
 	a.invalidation = []string{"InProgress"}
-	i.Timeout = 50 * time.Millisecond
-	testkit.Contains(t, "error", fmt.Sprint(invalidate(ctx, i, a, &testkit.Buffer{}, fast())), "still InProgress", "INVALIDATE_TIMEOUT")
+	short := fast()
+	short.invalidation = 50 * time.Millisecond
+	testkit.Contains(t, "error", fmt.Sprint(invalidate(ctx, i, a, &testkit.Buffer{}, short)), "still InProgress", "longer than 50ms")
 }
 
 func TestInvalidationFromEnv(t *testing.T) {
 	env := map[string]string{"INVALIDATE_DISTRIBUTION_ID": "E1", "INVALIDATE_KEY": "k"}
 	look := func(k string) (string, bool) { v, ok := env[k]; return v, ok }
 	i, err := InvalidationFromEnv(look)
-	if err != nil || !slices.Equal(i.Paths, []string{"/*"}) {
+	if err != nil || i != (Invalidation{"E1", "k"}) {
 		t.Errorf("%+v, %v", i, err)
 	}
-	env = map[string]string{"INVALIDATE_PATHS": "api", "INVALIDATE_TIMEOUT": "x"}
+	env = nil
 	_, err = InvalidationFromEnv(look)
-	testkit.Contains(t, "error", fmt.Sprint(err), "INVALIDATE_DISTRIBUTION_ID", "INVALIDATE_KEY", "INVALIDATE_PATHS", "INVALIDATE_TIMEOUT")
+	testkit.Contains(t, "error", fmt.Sprint(err), "INVALIDATE_DISTRIBUTION_ID", "INVALIDATE_KEY")
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -65,9 +64,7 @@ func (v *verification) distribution(ctx context.Context) error {
 type Invalidation struct {
 	DistributionID string
 	// Key makes it once: the same distribution and key are invalidated a single time, however often this is asked for.
-	Key     string
-	Paths   []string
-	Timeout time.Duration
+	Key string
 }
 
 // InvalidationFromEnv reads an invalidation from INVALIDATE_… variables; the error names every mistake.
@@ -76,19 +73,12 @@ func InvalidationFromEnv(lookup func(string) (string, bool)) (Invalidation, erro
 	i := Invalidation{
 		DistributionID: r.Required("INVALIDATE_DISTRIBUTION_ID", "a distribution's id", "E2QWRUHAPOMQZL"),
 		Key:            r.Required("INVALIDATE_KEY", "a text that stands for the state of the distribution", "v1"),
-		Paths:          []string{"/*"},
-		Timeout:        r.Duration("INVALIDATE_TIMEOUT", 15*time.Minute),
-	}
-	if r.Optional("INVALIDATE_PATHS", "") != "" {
-		i.Paths = r.List("INVALIDATE_PATHS", "paths, separated by commas", "/*")
-	}
-	for _, path := range i.Paths {
-		if !strings.HasPrefix(path, "/") {
-			r.Mistake("INVALIDATE_PATHS", strconv.Quote(path), "paths that start with /", "/*")
-		}
 	}
 	return i, r.Err()
 }
+
+// everything is the path that an invalidation names.
+const everything = "/*"
 
 // Invalidate removes what the distribution has cached and waits until every edge has done so.
 func Invalidate(ctx context.Context, i Invalidation, api CloudFront, out io.Writer) error {
@@ -96,22 +86,22 @@ func Invalidate(ctx context.Context, i Invalidation, api CloudFront, out io.Writ
 }
 
 func invalidate(ctx context.Context, i Invalidation, api CloudFront, out io.Writer, p pace) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, i.Timeout, fmt.Errorf("the time allowed by INVALIDATE_TIMEOUT, %s, has run out", i.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.invalidation, fmt.Errorf("CloudFront has taken longer than %s", p.invalidation))
 	defer cancel()
 	// CloudFront answers a known reference with the invalidation that it already has.
-	sum := sha256.Sum256([]byte(i.DistributionID + "\x00" + i.Key + "\x00" + strings.Join(i.Paths, "\x00")))
+	sum := sha256.Sum256([]byte(i.DistributionID + "\x00" + i.Key + "\x00" + everything))
 	created, err := api.CreateInvalidation(ctx, &cloudfront.CreateInvalidationInput{
 		DistributionId: &i.DistributionID,
 		InvalidationBatch: &types.InvalidationBatch{
 			CallerReference: aws.String(fmt.Sprintf("plan-charge-%x", sum[:16])),
-			Paths:           &types.Paths{Items: i.Paths, Quantity: aws.Int32(int32(len(i.Paths)))},
+			Paths:           &types.Paths{Items: []string{everything}, Quantity: aws.Int32(1)},
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("invalidate distribution %s: %w", i.DistributionID, cause(ctx, err))
 	}
 	id, status := aws.ToString(created.Invalidation.Id), aws.ToString(created.Invalidation.Status)
-	step := progress.Start(out, fmt.Sprintf("invalidation %s of %s in distribution %s", id, strings.Join(i.Paths, " "), i.DistributionID), time.Minute)
+	step := progress.Start(out, fmt.Sprintf("invalidation %s of %s in distribution %s", id, everything, i.DistributionID), time.Minute)
 	defer func() { step.Done(err) }()
 	for lastAnswer := time.Now(); status != "Completed"; {
 		if err := p.wait(ctx, p.service); err != nil {

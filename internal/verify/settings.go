@@ -19,6 +19,7 @@ type Settings struct {
 	DistributionID string // the distribution whose error caching must be off
 	Checks         []probe.Check
 	Timeout        time.Duration // for everything
+	TimeoutKey     string        // the configuration key that sets Timeout, for whoever has to raise it
 	// ConnectTo is where requests go instead of the site's own address, such as http://127.0.0.1:4580; the Host header
 	// stays the site's. It is what --connect-to is to curl.
 	ConnectTo string
@@ -37,6 +38,7 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		TaskDefinition: r.Optional("VERIFY_TASK_DEFINITION", ""),
 		DistributionID: r.Optional("VERIFY_DISTRIBUTION_ID", ""),
 		Timeout:        r.Duration("VERIFY_TIMEOUT", DefaultTimeout),
+		TimeoutKey:     "verification.timeout",
 		ConnectTo:      r.Optional("PLAN_CHARGE_CONNECT_TO", ""),
 	}
 	r.JSON("VERIFY_CHECKS", "a JSON list of checks", `[{"method":"GET","path":"/health","status":200}]`, &s.Checks)

@@ -79,11 +79,11 @@ func (c *cdn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func fast() pace {
-	return pace{service: 5 * time.Millisecond, first: 5 * time.Millisecond, longest: 20 * time.Millisecond, patience: 3, aws: time.Second}
+	return pace{service: 5 * time.Millisecond, first: 5 * time.Millisecond, longest: 20 * time.Millisecond, patience: 3, aws: time.Second, invalidation: time.Second}
 }
 
 func (c *cdn) settings() Settings {
-	return Settings{SiteURL: site, ConnectTo: c.URL, Checks: probe.Standard("/health", "/api/login", "1.0.0"), Timeout: time.Second}
+	return Settings{SiteURL: site, ConnectTo: c.URL, Checks: probe.Standard("/health", "/api/login", "1.0.0"), Timeout: time.Second, TimeoutKey: "verification.timeout"}
 }
 
 func TestSiteThatServes(t *testing.T) {
@@ -140,7 +140,7 @@ func TestCachedErrorsAreFound(t *testing.T) {
 			if err == nil {
 				t.Fatal("a cached error passed")
 			}
-			testkit.Contains(t, "error", err.Error(), "errors are not cached", tc.want, "VERIFY_TIMEOUT")
+			testkit.Contains(t, "error", err.Error(), "errors are not cached", tc.want, "verification.timeout")
 		})
 	}
 }
@@ -241,7 +241,7 @@ func TestWaitIsBounded(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	err := run(ctx, s, Clients{}, &testkit.Buffer{}, fast())
-	testkit.Contains(t, "error", fmt.Sprint(err), "VERIFY_TIMEOUT, 100ms", "came status 500")
+	testkit.Contains(t, "error", fmt.Sprint(err), "verification.timeout, 100ms", "came status 500")
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it waited for %s", took)
 	}

@@ -46,10 +46,12 @@ type pace struct {
 	longest  time.Duration // between two repetitions
 	patience int           // how often in a row another task definition must be seen to count
 	aws      time.Duration // with an AWS service that does not answer
+	// invalidation is for CloudFront to complete one, which usually takes a minute or two
+	invalidation time.Duration
 }
 
 func defaultPace() pace {
-	return pace{service: 3 * time.Second, first: time.Second, longest: 10 * time.Second, patience: 3, aws: time.Minute}
+	return pace{service: 3 * time.Second, first: time.Second, longest: 10 * time.Second, patience: 3, aws: time.Minute, invalidation: 15 * time.Minute}
 }
 
 func (pace) wait(ctx context.Context, d time.Duration) error {
@@ -67,7 +69,7 @@ func run(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) erro
 	hide := redact.New()
 	clean := redact.NewWriter(out, hide)
 	defer clean.Flush()
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("the time allowed by VERIFY_TIMEOUT, %s, has run out", s.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("the time allowed by %s, %s, has run out", s.TimeoutKey, s.Timeout))
 	defer cancel()
 	v := &verification{Settings: s, Clients: c, out: clean, hide: hide, pace: p}
 

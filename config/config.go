@@ -1,4 +1,6 @@
-package infra
+// Package config is what a stack may say: every key, its default and its rule,
+// read and checked as a whole before the first resource is registered.
+package config
 
 import (
 	"encoding/json"
@@ -6,20 +8,28 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/internal/probe"
 )
 
 // Config is everything a stack can set, read and checked as a whole by
-// LoadConfig before the first resource is registered.
+// Load before the first resource is registered.
 //
 // The tags are the reference: `json` is the key, `allowed` says what it
 // takes, `example` is a value that works. They end up in the error messages,
 // so that a rule is worded once.
 type Config struct {
 	Region string `json:"region" allowed:"an AWS region" example:"eu-west-3"`
-	Image  string `json:"image" allowed:"an image with a tag or a sha256 digest" example:"123456789012.dkr.ecr.eu-west-3.amazonaws.com/plan-charge/backend:1.4.2"`
+	// Account stops an update of the wrong account before anything is touched; empty allows any.
+	Account string `json:"account" allowed:"the 12 digits of the AWS account that the stack lives in" example:"\"123456789012\""`
+	// Profile and role are what the environment says where they are empty.
+	Profile string `json:"profile" allowed:"the name of an AWS profile" example:"plan-charge-prod"`
+	Role    string `json:"role" allowed:"the ARN of an IAM role, which is assumed for everything" example:"arn:aws:iam::123456789012:role/deployer"`
+	Image   string `json:"image" allowed:"an image with a tag or a sha256 digest" example:"123456789012.dkr.ecr.eu-west-3.amazonaws.com/plan-charge/backend:1.4.2"`
 
 	// Empty passwords are generated.
 	OwnerPassword string `json:"ownerPassword" secret:"true" allowed:"a secret of 8 to 128 printable ASCII characters other than / @ \" and space (RDS refuses those)" example:"pulumi config set --secret plan-charge:ownerPassword"`
@@ -27,20 +37,20 @@ type Config struct {
 
 	Tags map[string]string `json:"tags" allowed:"names of 1 to 128 and values of up to 256 characters, no name starting with aws:" example:"{team: planning}"`
 
-	Network       NetworkConfig       `json:"network" allowed:"an object" example:"{cidr: 10.20.0.0/16, zones: 2}"`
-	Database      DatabaseConfig      `json:"database" allowed:"an object" example:"{version: \"16\", multiAz: true}"`
-	Migration     MigrationConfig     `json:"migration" allowed:"an object" example:"{command: [alembic, upgrade, head]}"`
-	Organizations OrganizationsConfig `json:"organizations" allowed:"an object" example:"{rows: [{id: 00000000-0000-0000-0000-000000000001, name: NDA Partners}]}"`
-	Service       ServiceConfig       `json:"service" allowed:"an object" example:"{cpu: 512, memory: 1024}"`
-	CDN           CDNConfig           `json:"cdn" allowed:"an object" example:"{alias: www.example.com}"`
-	Verification  VerificationConfig  `json:"verification" allowed:"an object" example:"{timeout: 5m}"`
-	Alarms        AlarmsConfig        `json:"alarms" allowed:"an object" example:"{emails: [ops@example.com]}"`
+	Network       Network       `json:"network" allowed:"an object" example:"{cidr: 10.20.0.0/16, zones: 2}"`
+	Database      Database      `json:"database" allowed:"an object" example:"{version: \"16\", multiAz: true}"`
+	Migration     Migration     `json:"migration" allowed:"an object" example:"{command: [alembic, upgrade, head]}"`
+	Organizations Organizations `json:"organizations" allowed:"an object" example:"{rows: [{id: 00000000-0000-0000-0000-000000000001, name: NDA Partners}]}"`
+	Service       Service       `json:"service" allowed:"an object" example:"{cpu: 512, memory: 1024}"`
+	CDN           CDN           `json:"cdn" allowed:"an object" example:"{alias: www.example.com}"`
+	Verification  Verification  `json:"verification" allowed:"an object" example:"{timeout: 5m}"`
+	Alarms        Alarms        `json:"alarms" allowed:"an object" example:"{emails: [ops@example.com]}"`
 
-	prefix string
+	Names Names `json:"-"`
 }
 
-// NetworkConfig makes a VPC of its own, or names an existing one.
-type NetworkConfig struct {
+// Network makes a VPC of its own, or names an existing one.
+type Network struct {
 	CIDR  string `json:"cidr" allowed:"a private IPv4 block from /16 to /23, written with its first address" example:"10.20.0.0/16"`
 	Zones int    `json:"zones" allowed:"2 to 6" example:"2"`
 	// Empty lists are computed from CIDR: one block a zone.
@@ -54,10 +64,10 @@ type NetworkConfig struct {
 }
 
 // Existing says whether the stack uses a VPC it does not own.
-func (n NetworkConfig) Existing() bool { return n.VPCID != "" }
+func (n Network) Existing() bool { return n.VPCID != "" }
 
-// DatabaseConfig describes the RDS instance and the two roles in it.
-type DatabaseConfig struct {
+// Database describes the RDS instance and the two roles in it.
+type Database struct {
 	Version      string `json:"version" allowed:"a PostgreSQL version from 13 to 17, with or without its minor" example:"\"16\""`
 	Class        string `json:"class" allowed:"an RDS instance class" example:"db.t4g.small"`
 	Storage      int    `json:"storage" allowed:"20 to 65536 (GiB)" example:"20"`
@@ -76,32 +86,32 @@ type DatabaseConfig struct {
 	RecoveryDays int    `json:"recoveryDays" allowed:"0 (secrets are deleted at once) or 7 to 30" example:"7"`
 }
 
-// MigrationConfig says how the schema is brought up to date.
-type MigrationConfig struct {
-	Command      []string `json:"command" allowed:"one or more words, the first not empty" example:"[alembic, upgrade, head]"`
-	Directory    string   `json:"directory" allowed:"an absolute path in the image" example:"/app"`
-	VersionTable string   `json:"versionTable" allowed:"a table name" example:"alembic_version"`
-	CPU          int      `json:"cpu" allowed:"a CPU/memory pair that Fargate has" example:"256"`
-	Memory       int      `json:"memory" allowed:"a CPU/memory pair that Fargate has" example:"512"`
-	Timeout      string   `json:"timeout" allowed:"a duration from 10s to 24h" example:"30m"`
+// Migration says how the schema is brought up to date.
+type Migration struct {
+	Command      []string      `json:"command" allowed:"one or more words, the first not empty" example:"[alembic, upgrade, head]"`
+	Directory    string        `json:"directory" allowed:"an absolute path in the image" example:"/app"`
+	VersionTable string        `json:"versionTable" allowed:"a table name" example:"alembic_version"`
+	CPU          int           `json:"cpu" allowed:"a CPU/memory pair that Fargate has" example:"256"`
+	Memory       int           `json:"memory" allowed:"a CPU/memory pair that Fargate has" example:"512"`
+	Timeout      time.Duration `json:"timeout" allowed:"a duration from 10s to 24h" example:"30m"`
 	// LockTimeout bounds how long a statement may wait for a table while everybody else waits behind it.
-	LockTimeout string `json:"lockTimeout" allowed:"a duration from 10s to 24h" example:"10s"`
+	LockTimeout time.Duration `json:"lockTimeout" allowed:"a duration from 10s to 24h" example:"10s"`
 }
 
-// OrganizationsConfig lists the rows of the table organizations.
-type OrganizationsConfig struct {
-	OnRemove string               `json:"onRemove" allowed:"retain, softDelete or delete" example:"retain"`
-	Rows     []OrganizationConfig `json:"rows" allowed:"a list of organizations" example:"[{id: 00000000-0000-0000-0000-000000000001, name: NDA Partners}]"`
+// Organizations lists the rows of the table organizations.
+type Organizations struct {
+	OnRemove string         `json:"onRemove" allowed:"retain, softDelete or delete" example:"retain"`
+	Rows     []Organization `json:"rows" allowed:"a list of organizations" example:"[{id: 00000000-0000-0000-0000-000000000001, name: NDA Partners}]"`
 }
 
-// OrganizationConfig is one organization.
-type OrganizationConfig struct {
+// Organization is one organization.
+type Organization struct {
 	ID   string `json:"id" allowed:"a uuid that no other organization has" example:"00000000-0000-0000-0000-000000000001"`
 	Name string `json:"name" allowed:"1 to 255 characters, none of them a control character, not only spaces" example:"NDA Partners"`
 }
 
-// ServiceConfig describes the tasks that answer requests.
-type ServiceConfig struct {
+// Service describes the tasks that answer requests.
+type Service struct {
 	CPU           int               `json:"cpu" allowed:"a CPU/memory pair that Fargate has" example:"512"`
 	Memory        int               `json:"memory" allowed:"a CPU/memory pair that Fargate has" example:"1024"`
 	Architecture  string            `json:"architecture" allowed:"X86_64 or ARM64" example:"X86_64"`
@@ -117,11 +127,11 @@ type ServiceConfig struct {
 	Environment   map[string]string `json:"environment" allowed:"names of letters, digits and underscores, none that the program sets itself; nothing secret" example:"{LOG_LEVEL: info}"`
 	Secrets       map[string]string `json:"secrets" allowed:"names as in service.environment, each with the ARN of a Secrets Manager secret" example:"{JWT_KEY: \"arn:aws:secretsmanager:eu-west-3:123456789012:secret:jwt-AbCdEf\"}"`
 	LogDays       int               `json:"logDays" allowed:"a retention CloudWatch Logs has: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653 (days)" example:"30"`
-	Timeout       string            `json:"timeout" allowed:"a duration from 10s to 24h" example:"20m"`
+	Timeout       time.Duration     `json:"timeout" allowed:"a duration from 10s to 24h" example:"20m"`
 }
 
-// CDNConfig describes the distribution.
-type CDNConfig struct {
+// CDN describes the distribution.
+type CDN struct {
 	Alias          string `json:"alias" allowed:"a host name in lower case" example:"plan-de-charge.aws.nda-partners.com"`
 	CertificateARN string `json:"certificateArn" allowed:"the ARN of an ACM certificate in us-east-1 (CloudFront takes no other region)" example:"arn:aws:acm:us-east-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"`
 	// With a certificate for the alias in the stack's region, the way from
@@ -131,30 +141,16 @@ type CDNConfig struct {
 	PriceClass           string `json:"priceClass" allowed:"PriceClass_100, PriceClass_200 or PriceClass_All" example:"PriceClass_100"`
 }
 
-// VerificationConfig says what must be served before an update counts.
-type VerificationConfig struct {
+// Verification says what must be served before an update counts.
+type Verification struct {
 	LoginPath string        `json:"loginPath" allowed:"a path that starts with /, of letters, digits and /_.~-" example:"/api/v1/auth/sso/token-exchange"`
-	Timeout   string        `json:"timeout" allowed:"a duration from 10s to 24h" example:"5m"`
+	Timeout   time.Duration `json:"timeout" allowed:"a duration from 10s to 24h" example:"5m"`
 	Version   bool          `json:"version" allowed:"true (the health answer is a JSON object whose version must be the image's) or false" example:"true"`
-	Checks    []CheckConfig `json:"checks" allowed:"a list of requests, made besides the built-in ones" example:"[{method: GET, path: /api/v1/ping, status: 200}]"`
+	Checks    []probe.Check `json:"checks" allowed:"a list of requests, made besides the built-in ones" example:"[{method: GET, path: /api/v1/ping, status: 200}]"`
 }
 
-// CheckConfig is one request and the status it must have.
-type CheckConfig struct {
-	Name    string            `json:"name" allowed:"text for the report" example:"ping"`
-	Method  string            `json:"method" allowed:"GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS" example:"POST"`
-	Path    string            `json:"path" allowed:"a path that starts with / and has neither spaces nor #" example:"/api/v1/ping"`
-	Headers map[string]string `json:"headers" allowed:"names and values on one line, nothing secret" example:"{Content-Type: application/json}"`
-	Body    string            `json:"body" allowed:"text, and none for GET and HEAD" example:"'{\"a\": 1}'"`
-	Status  Status            `json:"status" allowed:"100 to 599, 1xx to 5xx, or several of them with commas" example:"4xx"`
-	Repeat  bool              `json:"repeat" allowed:"true (the origin must answer twice; GET and HEAD only) or false" example:"true"`
-}
-
-// Status is one or more allowed statuses, as "4xx" or "200,204"; a number will do too.
-type Status string
-
-// AlarmsConfig sets who is told and when.
-type AlarmsConfig struct {
+// Alarms sets who is told and when.
+type Alarms struct {
 	Emails         []string `json:"emails" allowed:"e-mail addresses, each once" example:"[ops@example.com]"`
 	Errors5xx      int      `json:"errors5xx" allowed:"1 or more (responses a minute)" example:"5"`
 	CPUPercent     int      `json:"cpuPercent" allowed:"1 to 100" example:"80"`
@@ -168,21 +164,21 @@ func defaults() Config {
 	return Config{
 		Region:        "eu-west-3",
 		Tags:          map[string]string{},
-		Network:       NetworkConfig{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
-		Database:      DatabaseConfig{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
-		Migration:     MigrationConfig{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", CPU: 256, Memory: 512, Timeout: "30m", LockTimeout: "10s"},
-		Organizations: OrganizationsConfig{OnRemove: "retain", Rows: []OrganizationConfig{}},
-		Service:       ServiceConfig{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: "20m"},
-		CDN:           CDNConfig{PriceClass: "PriceClass_100"},
-		Verification:  VerificationConfig{LoginPath: "/api/v1/auth/sso/token-exchange", Timeout: "5m", Checks: []CheckConfig{}},
-		Alarms:        AlarmsConfig{Emails: []string{}, Errors5xx: 5, CPUPercent: 80, FreeStorageGiB: 5, Connections: 80},
+		Network:       Network{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
+		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
+		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second},
+		Organizations: Organizations{OnRemove: "retain", Rows: []Organization{}},
+		Service:       Service{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: 20 * time.Minute},
+		CDN:           CDN{PriceClass: "PriceClass_100"},
+		Verification:  Verification{LoginPath: "/api/v1/auth/sso/token-exchange", Timeout: 5 * time.Minute, Checks: []probe.Check{}},
+		Alarms:        Alarms{Emails: []string{}, Errors5xx: 5, CPUPercent: 80, FreeStorageGiB: 5, Connections: 80},
 	}
 }
 
-// LoadConfig reads the stack's configuration and checks all of it. The error
+// Load reads the stack's configuration and checks all of it. The error
 // lists every mistake with its key, what was found, what is allowed and an
 // example; it never contains a secret.
-func LoadConfig(ctx *pulumi.Context) (*Config, error) {
+func Load(ctx *pulumi.Context) (*Config, error) {
 	return load(source{
 		project: ctx.Project(),
 		stack:   ctx.Stack(),
@@ -217,7 +213,7 @@ func environmentKeys() []string {
 
 func load(src source) (*Config, error) {
 	cfg := defaults()
-	cfg.prefix = src.project + "-" + src.stack
+	cfg.Names = Names{Project: src.project, Stack: src.stack}
 	c := newChecker(src.project)
 	given := c.decode(src, &cfg)
 	c.validate(&cfg, src.stack, given)
@@ -229,17 +225,26 @@ func load(src source) (*Config, error) {
 	return &cfg, nil
 }
 
-// Name gives the name of a thing in the account: <project>-<stack>-<thing>.
-func (c *Config) Name(thing string) string { return c.prefix + "-" + thing }
-
-// Path gives the name of a thing that lives in a folder: <project>-<stack>/<thing>.
-func (c *Config) Path(thing string) string { return c.prefix + "/" + thing }
-
-// Duration reads a duration that validation has accepted.
-func Duration(text string) time.Duration {
-	d, _ := time.ParseDuration(text)
-	return d
+// Version is what tells the image from other ones: its digest or its tag.
+func (c *Config) Version() string {
+	name, digest, ok := strings.Cut(c.Image, "@")
+	if ok {
+		return digest
+	}
+	return name[strings.LastIndex(name, ":")+1:]
 }
+
+// Names gives things their names in the account.
+type Names struct{ Project, Stack string }
+
+// Name is the name of a thing: <project>-<stack>-<thing>.
+func (n Names) Name(thing string) string { return n.Project + "-" + n.Stack + "-" + thing }
+
+// Path is the name of a thing that lives in a folder: <project>-<stack>/<thing>.
+func (n Names) Path(thing string) string { return n.Project + "-" + n.Stack + "/" + thing }
+
+// Key is a configuration key as people write it: <project>:<path>.
+func (n Names) Key(path string) string { return n.Project + ":" + path }
 
 func count(n int, noun string) string {
 	if n == 1 {

@@ -1,13 +1,15 @@
-package schema
+package infra
 
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/pulumi/pulumi-command/sdk/go/command/local"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/awsclient"
 	"plan-charge/internal/order"
 	"plan-charge/internal/probe"
 )
@@ -26,8 +28,7 @@ type VerificationArgs struct {
 	Version             string        // what the health answer must call itself, or "" for anything
 	Checks              []probe.Check // besides the standard ones
 	Timeout             time.Duration
-	// Triggers make it run again when they change, besides the inputs above.
-	Triggers pulumi.Array
+	AWS                 awsclient.Settings
 	// DependsOn is what must be there before the site can answer.
 	DependsOn []pulumi.CustomResource
 }
@@ -64,25 +65,25 @@ func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, o
 		return nil, err
 	}
 	invalidation, err := local.NewCommand(ctx, name+"-invalidation", &local.CommandArgs{
-		Create: pulumi.String("go run ./cmd/verify invalidate"),
+		Create: pulumi.String("go run ./cmd/plan-charge invalidate"),
 		Dir:    pulumi.String("."),
 		// A long report does not fit into a variable.
 		AddPreviousOutputInEnv: pulumi.Bool(false),
-		Environment: pulumi.StringMap{
+		Environment: with(args.AWS, pulumi.StringMap{
 			"INVALIDATE_DISTRIBUTION_ID": args.DistributionID,
 			"INVALIDATE_KEY":             args.DistributionVersion,
-		},
+		}),
 		Triggers: pulumi.Array{args.DistributionID, args.DistributionVersion},
 	}, pulumi.Parent(v), order.After(args.DependsOn...))
 	if err != nil {
 		return nil, err
 	}
 	check, err := local.NewCommand(ctx, name+"-checks", &local.CommandArgs{
-		Create: pulumi.String("go run ./cmd/verify"),
+		Create: pulumi.String("go run ./cmd/plan-charge verify"),
 		Dir:    pulumi.String("."),
 		// A long report does not fit into a variable.
 		AddPreviousOutputInEnv: pulumi.Bool(false),
-		Environment: pulumi.StringMap{
+		Environment: with(args.AWS, pulumi.StringMap{
 			"VERIFY_SITE_URL":        args.SiteURL,
 			"VERIFY_CLUSTER":         args.Cluster,
 			"VERIFY_SERVICE":         args.Service,
@@ -90,14 +91,20 @@ func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, o
 			"VERIFY_DISTRIBUTION_ID": args.DistributionID,
 			"VERIFY_CHECKS":          pulumi.String(list),
 			"VERIFY_TIMEOUT":         pulumi.String(args.Timeout.String()),
-		},
-		Triggers: append(pulumi.Array{
+		}),
+		Triggers: pulumi.Array{
 			args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, pulumi.String(list),
-		}, args.Triggers...),
+		},
 	}, pulumi.Parent(v), order.After(append([]pulumi.CustomResource{invalidation}, args.DependsOn...)...))
 	if err != nil {
 		return nil, err
 	}
 	v.Result = check.Stdout
 	return v, ctx.RegisterResourceOutputs(v, pulumi.Map{"result": v.Result})
+}
+
+// with adds to a command's variables what it needs to reach AWS as the provider does.
+func with(settings awsclient.Settings, variables pulumi.StringMap) pulumi.StringMap {
+	maps.Copy(variables, pulumi.ToStringMap(settings.Environment()))
+	return variables
 }

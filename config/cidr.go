@@ -1,14 +1,14 @@
-package infra
+package config
 
 import (
 	"encoding/binary"
 	"net/netip"
 )
 
-// subnetBlocks gives the blocks of a VPC's subnets, one of each kind a zone:
+// Blocks gives the blocks of a VPC's subnets, one of each kind a zone:
 // the given ones, or sixteenths of the VPC's block — public ones from its
 // start, private ones from its middle, so that adding a zone moves none.
-func subnetBlocks(n NetworkConfig) (public, private []string) {
+func (n Network) Blocks() (public, private []string) {
 	block := netip.MustParsePrefix(n.CIDR)
 	sixteenth := func(i int) string {
 		base := block.Addr().As4()

@@ -1,13 +1,17 @@
-package infra
+package config
 
 import (
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
+
+	"plan-charge/internal/probe"
 )
 
 // Mistake is one thing that is wrong with the configuration.
@@ -49,14 +53,21 @@ func (c *checker) collect(path string, t reflect.Type) {
 	if t.Kind() != reflect.Struct {
 		return
 	}
-	for _, f := range reflect.VisibleFields(t) {
-		if !f.IsExported() {
-			continue
-		}
-		key := join(path, f.Tag.Get("json"))
+	for _, f := range keys(t) {
+		key := join(path, keyOf(f))
 		c.rules[key] = rule{f.Tag.Get("allowed"), f.Tag.Get("example"), f.Tag.Get("secret") == "true"}
 		c.collect(key, f.Type)
 	}
+}
+
+// keys are the fields of a struct that a stack can set.
+func keys(t reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return keyOf(f) == "-" })
+}
+
+func keyOf(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
 }
 
 var index = regexp.MustCompile(`\[[^\]]*\]`)
@@ -110,11 +121,8 @@ func (c *checker) decode(src source, cfg *Config) map[string]bool {
 	given := map[string]bool{}
 	known := map[string]bool{}
 	v := reflect.ValueOf(cfg).Elem()
-	for _, f := range reflect.VisibleFields(v.Type()) {
-		if !f.IsExported() {
-			continue
-		}
-		key := f.Tag.Get("json")
+	for _, f := range keys(v.Type()) {
+		key := keyOf(f)
 		known[key] = true
 		raw, ok := src.get(key)
 		if !ok || raw == "" || raw == "null" {
@@ -162,7 +170,7 @@ func (c *checker) fill(path string, value any, into reflect.Value, given map[str
 			into.SetString(s)
 			return
 		}
-		if n, ok := value.(json.Number); ok && into.Type() == reflect.TypeFor[Status]() {
+		if n, ok := value.(json.Number); ok && into.Type() == reflect.TypeFor[probe.Status]() {
 			into.SetString(n.String())
 			return
 		}
@@ -170,6 +178,13 @@ func (c *checker) fill(path string, value any, into reflect.Value, given map[str
 		if b, ok := value.(bool); ok {
 			into.SetBool(b)
 			return
+		}
+	case reflect.Int64: // a time.Duration
+		if text, ok := value.(string); ok {
+			if d, err := time.ParseDuration(text); err == nil {
+				into.SetInt(int64(d))
+				return
+			}
 		}
 	case reflect.Int:
 		if n, ok := value.(json.Number); ok {
@@ -202,8 +217,8 @@ func (c *checker) fill(path string, value any, into reflect.Value, given map[str
 	case reflect.Struct:
 		if m, ok := value.(map[string]any); ok {
 			known := map[string]bool{}
-			for _, f := range reflect.VisibleFields(into.Type()) {
-				name := f.Tag.Get("json")
+			for _, f := range keys(into.Type()) {
+				name := keyOf(f)
 				known[name] = true
 				if item, ok := m[name]; ok && item != nil {
 					c.fill(join(path, name), item, into.FieldByIndex(f.Index), given)
@@ -217,9 +232,11 @@ func (c *checker) fill(path string, value any, into reflect.Value, given map[str
 			return
 		}
 	}
-	kind := map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Slice: "a list", reflect.Map: "an object", reflect.Struct: "an object"}[into.Kind()]
-	if allowed := c.rules[index.ReplaceAllString(path, "")].allowed; allowed != "" && allowed != kind {
+	kind := map[reflect.Kind]string{reflect.String: "text", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Int64: "a duration", reflect.Slice: "a list", reflect.Map: "an object", reflect.Struct: "an object"}[into.Kind()]
+	if allowed := c.rules[index.ReplaceAllString(path, "")].allowed; allowed != "" && !strings.HasPrefix(allowed, kind) {
 		kind += ": " + allowed
+	} else if allowed != "" {
+		kind = allowed
 	}
 	c.rejectFor(path, value, kind)
 }

@@ -1,4 +1,4 @@
-package infra
+package config
 
 import (
 	"fmt"
@@ -16,6 +16,9 @@ import (
 var (
 	stackName     = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 	regionName    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
+	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
+	profileName   = regexp.MustCompile(`^[^\s\[\]]+$`)
+	roleARN       = regexp.MustCompile(`^arn:aws:iam::([0-9]{12}):role/[A-Za-z0-9/+=,.@_-]+$`)
 	instanceClass = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	sqlName       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	tableName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$`)
@@ -52,6 +55,12 @@ func (c *checker) validate(cfg *Config, stack string, given map[string]bool) {
 		c.mistakes = append(c.mistakes, &Mistake{"stack", strconv.Quote(stack), fmt.Sprintf("a stack name of at most %d lower-case letters, digits and single hyphens, starting with a letter, because it is part of every name in the account", maxStackName), "prod"})
 	}
 	c.match("region", cfg.Region, regionName)
+	c.optional("account", cfg.Account, accountID)
+	c.optional("profile", cfg.Profile, profileName)
+	c.optional("role", cfg.Role, roleARN)
+	if role := roleARN.FindStringSubmatch(cfg.Role); role != nil && cfg.Account != "" && role[1] != cfg.Account && !c.anyBroken("account") {
+		c.rejectFor("role", cfg.Role, "a role of "+c.project+":account "+cfg.Account)
+	}
 	c.image(cfg.Image)
 	c.passwords(cfg)
 	for _, key := range sortedKeys(cfg.Tags) {
@@ -93,7 +102,7 @@ func (c *checker) passwords(cfg *Config) {
 	}
 }
 
-func (c *checker) network(n NetworkConfig, given map[string]bool) {
+func (c *checker) network(n Network, given map[string]bool) {
 	lists := map[string][]string{"network.publicSubnetIds": n.PublicSubnetIDs, "network.privateSubnetIds": n.PrivateSubnetIDs}
 	if n.Existing() {
 		c.match("network.vpcId", n.VPCID, vpcID)
@@ -134,7 +143,7 @@ func (c *checker) network(n NetworkConfig, given map[string]bool) {
 	if !countable {
 		n.Zones = 0 // look at the given blocks only
 	}
-	public, private := subnetBlocks(n)
+	public, private := n.Blocks()
 	var seen []netip.Prefix
 	var names []string
 	for _, list := range []struct {
@@ -201,7 +210,7 @@ func (c *checker) database(cfg *Config) {
 	}
 }
 
-func (c *checker) migration(m MigrationConfig) {
+func (c *checker) migration(m Migration) {
 	if len(m.Command) == 0 || strings.TrimSpace(m.Command[0]) == "" {
 		c.reject("migration.command", m.Command)
 	}
@@ -214,7 +223,7 @@ func (c *checker) migration(m MigrationConfig) {
 	c.duration("migration.lockTimeout", m.LockTimeout)
 }
 
-func (c *checker) organizations(o OrganizationsConfig) {
+func (c *checker) organizations(o Organizations) {
 	c.oneOf("organizations.onRemove", o.OnRemove, "retain", "softDelete", "delete")
 	first := map[string]int{}
 	for i, row := range o.Rows {
@@ -314,7 +323,7 @@ func (c *checker) arnIn(path, arn, region string) {
 	}
 }
 
-func (c *checker) verification(v VerificationConfig) {
+func (c *checker) verification(v Verification) {
 	c.duration("verification.timeout", v.Timeout)
 	c.match("verification.loginPath", v.LoginPath, plainPath)
 	for i, check := range v.Checks {
@@ -409,9 +418,9 @@ func (c *checker) path(path, value string) {
 	}
 }
 
-func (c *checker) duration(path, value string) {
-	if d, err := time.ParseDuration(value); err != nil || d < 10*time.Second || d > 24*time.Hour {
-		c.reject(path, value)
+func (c *checker) duration(path string, d time.Duration) {
+	if d < 10*time.Second || d > 24*time.Hour {
+		c.reject(path, d.String())
 	}
 }
 

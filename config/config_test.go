@@ -1,4 +1,4 @@
-package infra
+package config
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 const goodImage = "plan-charge/backend:1.0.0"
@@ -52,7 +52,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"text for true":                     {"database", `{"multiAz":"yes"}`, `database.multiAz: found "yes"; allowed: true or false;`, false},
 		"text for a list":                   {"migration", `{"command":"alembic upgrade head"}`, `migration.command: found "alembic upgrade head"; allowed: a list`, false},
 		"number in environment":             {"service", `{"environment":{"WORKERS":3}}`, `service.environment[WORKERS]: found 3; allowed: text (write numbers`, false},
-		"unknown top key":                   {"netwrok", `{}`, `netwrok: found a key that does not exist; allowed: alarms, appPassword,`, false},
+		"unknown top key":                   {"netwrok", `{}`, `netwrok: found a key that does not exist; allowed: account, alarms, appPassword,`, false},
 		"unknown top key, near one":         {"imgae", `x`, `example: image (did you mean that?)`, false},
 		"unknown key":                       {"database", `{"multiaz":true}`, `database.multiaz: found a key that does not exist`, false},
 		"unknown key, near one":             {"database", `{"multiaz":true}`, `example: database.multiAz (did you mean that?)`, false},
@@ -142,6 +142,9 @@ func TestMistakesAreNamed(t *testing.T) {
 		"threshold":                         {"alarms", `{"cpuPercent":101}`, `alarms.cpuPercent: found 101`, false},
 		"storage threshold":                 {"alarms", `{"freeStorageGiB":20}`, `alarms.freeStorageGiB: found 20; allowed: 1 or more, less than database.storage`, false},
 		"region":                            {"region", `Paris`, `region: found "Paris"`, false},
+		"account":                           {"account", `1234`, `account: found "1234"; allowed: the 12 digits`, false},
+		"profile":                           {"profile", `a b`, `profile: found "a b"; allowed: the name of an AWS profile`, false},
+		"role":                              {"role", `deployer`, `role: found "deployer"; allowed: the ARN of an IAM role`, false},
 		"tags":                              {"tags", `{"aws:x":"y"}`, `tags[aws:x]: found "y"`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,6 +208,14 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 	}
 }
 
+func TestRoleOfAnotherAccount(t *testing.T) {
+	values := map[string]string{"image": goodImage, "account": "123456789012", "role": "arn:aws:iam::210987654321:role/deployer"}
+	_, err := load(from("prod", values))
+	if err == nil || !strings.Contains(err.Error(), `plan-charge:role: found "arn:aws:iam::210987654321:role/deployer"; allowed: a role of plan-charge:account 123456789012`) {
+		t.Error(err)
+	}
+}
+
 func TestStackName(t *testing.T) {
 	for _, name := range []string{"prod", "sandbox", "review-123", "a"} {
 		if _, err := load(from(name, map[string]string{"image": goodImage})); err != nil {
@@ -265,17 +276,15 @@ func TestDefaultsAreThoseOfPulumiYAML(t *testing.T) {
 		t.Fatal(errors.Join(c.mistakes...))
 	}
 	if want := defaults(); !reflect.DeepEqual(shown, want) {
-		t.Errorf("Pulumi.yaml and infra differ:\n%+v\n%+v", shown, want)
+		t.Errorf("Pulumi.yaml and the defaults differ:\n%+v\n%+v", shown, want)
 	}
-	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
-		if f.IsExported() {
-			entry, ok := project.Config[f.Tag.Get("json")]
-			if !ok {
-				t.Errorf("Pulumi.yaml lacks %s", f.Tag.Get("json"))
-			}
-			if entry.Secret != (f.Tag.Get("secret") == "true") {
-				t.Errorf("%s: secret in one place only", f.Tag.Get("json"))
-			}
+	for _, f := range keys(reflect.TypeFor[Config]()) {
+		entry, ok := project.Config[keyOf(f)]
+		if !ok {
+			t.Errorf("Pulumi.yaml lacks %s", keyOf(f))
+		}
+		if entry.Secret != (f.Tag.Get("secret") == "true") {
+			t.Errorf("%s: secret in one place only", keyOf(f))
 		}
 	}
 }
@@ -349,19 +358,19 @@ func raw(t *testing.T, value any) string {
 func TestNames(t *testing.T) {
 	cfg := stackConfig(t, "prod")
 	for thing, want := range map[string]string{"cluster": "plan-charge-prod-cluster", "backend": "plan-charge-prod-backend", "db": "plan-charge-prod-db"} {
-		if got := cfg.Name(thing); got != want {
+		if got := cfg.Names.Name(thing); got != want {
 			t.Errorf("%s: %s", thing, got)
 		}
 	}
-	if got := cfg.Path("database-url"); got != "plan-charge-prod/database-url" {
+	if got := cfg.Names.Path("database-url"); got != "plan-charge-prod/database-url" {
 		t.Error(got)
 	}
 }
 
 // Adding a zone must not move the subnets of the others.
 func TestSubnetBlocksStay(t *testing.T) {
-	two, _ := subnetBlocks(NetworkConfig{CIDR: "10.20.0.0/16", Zones: 2})
-	public, private := subnetBlocks(NetworkConfig{CIDR: "10.20.0.0/16", Zones: 6})
+	two, _ := Network{CIDR: "10.20.0.0/16", Zones: 2}.Blocks()
+	public, private := Network{CIDR: "10.20.0.0/16", Zones: 6}.Blocks()
 	if !reflect.DeepEqual(two, public[:2]) || public[0] != "10.20.0.0/20" || private[0] != "10.20.128.0/20" || private[5] != "10.20.208.0/20" {
 		t.Errorf("%v %v %v", two, public, private)
 	}

@@ -1,0 +1,39 @@
+// Command plan-charge is the one program beside the deployment: the commands that an update runs, and those for people.
+// `plan-charge help` lists them. What is found goes to standard output, how it goes to standard error.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"plan-charge/internal/lifeline"
+)
+
+func main() {
+	ctx, done := lifeline.Context(context.Background())
+	cmd, err := root().ExecuteContextC(ctx)
+	done()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.Name(), err)
+		os.Exit(1)
+	}
+}
+
+// root is the program with all its commands.
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "plan-charge",
+		Short: "Migrates the database and looks whether the site is served",
+		Long: `Migrates the database and looks whether the site is served.
+
+An update runs migrate, invalidate and verify by itself and gives them what they need in variables; each command's help
+names those. Exit codes: 0 it is done, 1 it failed and says why.`,
+		SilenceUsage:  true, // a failed migration is no wrong usage
+		SilenceErrors: true, // main says it
+	}
+	cmd.AddCommand(migrateCommand(), verifyCommand(), invalidateCommand())
+	return cmd
+}
