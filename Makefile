@@ -1,9 +1,20 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
-.PHONY: sandbox test setup unit e2e some-faults faults guards replay bench fuzz stop
+.PHONY: sandbox check lint format test setup unit e2e some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run -v ./sandbox up
+
+check: lint ## fast and offline, before each commit: formatting, linters, and the tests that need no service
+	go test . ./config ./infra ./schema ./internal/probe ./internal/redact ./internal/env ./internal/order ./test/guards
+
+LINT = GOSUMDB=off go tool -modfile=tools/lint/go.mod golangci-lint
+
+lint: ## builds the linter from its module the first time, which takes minutes
+	$(LINT) run --timeout 20m ./...
+
+format: ## as the linter wants it
+	$(LINT) fmt
 
 test: setup ## everything that CI runs; side by side, because most of it waits
 	$(MAKE) -j3 unit e2e some-faults

@@ -175,11 +175,13 @@ func TestExistingNetwork(t *testing.T) {
 	wrong = strings.Replace(wrong, "subnet-0afd", "subnet-0cfb", 1)
 	_, err := declare(t, map[string]string{"network": wrong})
 	var want []string
-	for _, part := range []string{"network.publicSubnetIds[0]: found subnet-0bfb of vpc-0b", "network.publicSubnetIds: found subnets of one zone",
-		"network.privateSubnetIds[0]: looking up subnet subnet-0ff404", "network.privateSubnetIds[1]: found subnet-0cfb of vpc-0c"} {
+	for _, part := range []string{
+		"network.publicSubnetIds[0]: found subnet-0bfb of vpc-0b", "network.publicSubnetIds: found subnets of one zone",
+		"network.privateSubnetIds[0]: looking up subnet subnet-0ff404", "network.privateSubnetIds[1]: found subnet-0cfb of vpc-0c",
+	} {
 		want = append(want, `[^\n]*plan-charge:`+regexp.QuoteMeta(part)+`[^\n]*`)
 	}
-	if !regexp.MustCompile(`(?s)`+strings.Join(want, `\n`)).MatchString(fmt.Sprint(err)) {
+	if !regexp.MustCompile(`(?s)` + strings.Join(want, `\n`)).MatchString(fmt.Sprint(err)) {
 		t.Errorf("not all mistakes in order:\n%v", err)
 	}
 }
@@ -429,10 +431,12 @@ func TestRights(t *testing.T) {
 	for name, want := range map[string][]string{
 		"service-execution-rights": append([]string{
 			"secretsmanager:GetSecretValue on " + arn + "service-url," + arn + "secret:jwt-AbCdEf",
-			"logs:CreateLogStream,logs:PutLogEvents on " + account + "service-logs:*"}, pull...),
+			"logs:CreateLogStream,logs:PutLogEvents on " + account + "service-logs:*",
+		}, pull...),
 		"migration-task-execution-rights": append([]string{
 			"secretsmanager:GetSecretValue on " + arn + "migration-task-url," + arn + "secret:jwt-AbCdEf",
-			"logs:CreateLogStream,logs:PutLogEvents on " + account + "migration-task-logs:*"}, pull...),
+			"logs:CreateLogStream,logs:PutLogEvents on " + account + "migration-task-logs:*",
+		}, pull...),
 		"service-shell": {"ssmmessages:CreateControlChannel,ssmmessages:CreateDataChannel,ssmmessages:OpenControlChannel,ssmmessages:OpenDataChannel on *"},
 	} {
 		if got := rights(t, p[name].Get("policy").(string)); !slices.Equal(got, want) {

@@ -134,8 +134,10 @@ func Standard(healthPath, loginPath, version string) []Check {
 		health,
 		{Name: "login, basic token", Method: http.MethodPost, Path: loginPath, Headers: headers, Body: token, Status: "4xx"},
 		{Name: "login, cache-busting query", Method: http.MethodPost, Path: loginPath + query + "t=" + Nonce, Headers: headers, Body: token, Status: "4xx"},
-		{Name: "login, structured", Method: http.MethodPost, Path: loginPath, Headers: headers, Status: "400",
-			Body: `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`},
+		{
+			Name: "login, structured", Method: http.MethodPost, Path: loginPath, Headers: headers, Status: "400",
+			Body: `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`,
+		},
 		{Name: "errors are not cached", Path: strings.SplitN(loginPath, "?", 2)[0] + "/verify-" + Nonce, Status: "4xx", Repeat: true},
 	}
 }

@@ -171,8 +171,10 @@ func TestRolloutThatWorks(t *testing.T) {
 func TestRolloutThatFails(t *testing.T) {
 	stopped := []types.Task{
 		{TaskArn: aws.String("arn:task/c/old"), TaskDefinitionArn: aws.String(oldDefinition), StopCode: types.TaskStopCodeServiceSchedulerInitiated, StoppedReason: aws.String("replaced")},
-		{TaskArn: aws.String("arn:task/c/new"), TaskDefinitionArn: aws.String(newDefinition), StopCode: types.TaskStopCodeEssentialContainerExited, StoppedReason: aws.String("Essential container in task exited"),
-			Containers: []types.Container{{Name: aws.String("backend"), ExitCode: aws.Int32(3)}}},
+		{
+			TaskArn: aws.String("arn:task/c/new"), TaskDefinitionArn: aws.String(newDefinition), StopCode: types.TaskStopCodeEssentialContainerExited, StoppedReason: aws.String("Essential container in task exited"),
+			Containers: []types.Container{{Name: aws.String("backend"), ExitCode: aws.Int32(3)}},
+		},
 	}
 	log := map[string][]string{"svc/backend/new": {"starting", "Traceback: s3cr3t", "postgresql://app:s3cr3t@db/x"}}
 	for name, tc := range map[string]struct {

@@ -150,8 +150,14 @@ func TestFromCache(t *testing.T) {
 		age, xcache string
 		want        bool
 	}{
-		{"", "", false}, {"", "Miss from cloudfront", false}, {"", "Error from cloudfront", false}, {"4", "Error from cloudfront", true},
-		{"0", "", true}, {"", "Hit from cloudfront", true}, {"", "RefreshHit from cloudfront", true}, {"", "LimitExceeded from cloudfront", false},
+		{"", "", false},
+		{"", "Miss from cloudfront", false},
+		{"", "Error from cloudfront", false},
+		{"4", "Error from cloudfront", true},
+		{"0", "", true},
+		{"", "Hit from cloudfront", true},
+		{"", "RefreshHit from cloudfront", true},
+		{"", "LimitExceeded from cloudfront", false},
 	} {
 		h := http.Header{}
 		if tc.age != "" {
