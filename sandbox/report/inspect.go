@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"context"
@@ -14,17 +14,24 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"plan-charge/sandbox/backend"
+	"plan-charge/sandbox/box"
 	"plan-charge/tools/toolchain"
 )
 
-// loginPath is where a login starts; the three bodies below are the incident's.
-const loginPath = "/api/v1/auth/sso/token-exchange"
+// LoginPath is where a login starts; the three bodies below are the incident's.
+const LoginPath = "/api/v1/auth/sso/token-exchange"
 
-// inspection is what the table at the end of `up` shows.
-type inspection struct {
+// Inspection is what the table at the end of `up` shows.
+type Inspection struct {
 	rows      []row
 	resources map[string]int // by package, such as "aws"
 	tools     map[string]toolchain.Kind
+}
+
+// Phase is one part of a run.
+type Phase struct {
+	Name string
+	Took time.Duration
 }
 
 type row struct {
@@ -33,11 +40,12 @@ type row struct {
 	got            string
 }
 
-func (i *inspection) add(what, expected, got string, ok bool) {
+func (i *Inspection) add(what, expected, got string, ok bool) {
 	i.rows = append(i.rows, row{ok, what, expected, got})
 }
 
-func (i *inspection) good() bool {
+// Good tells whether everything works.
+func (i *Inspection) Good() bool {
 	for _, r := range i.rows {
 		if !r.ok {
 			return false
@@ -46,25 +54,24 @@ func (i *inspection) good() bool {
 	return true
 }
 
-// inspect looks at the deployment from outside: through the edge as a client, and into the database as its owner.
-func inspect(ctx context.Context, box *sandbox, project string) (*inspection, error) {
-	i := &inspection{tools: box.tools.Kinds}
-	report, err := describe(ctx, box, project, true)
+// Inspect looks at the deployment from outside: through the edge as a client, and into the database as its owner.
+func Inspect(ctx context.Context, b *box.Box) (*Inspection, error) {
+	i := &Inspection{tools: b.Tools.Kinds}
+	s, err := Look(ctx, b, true)
 	if err != nil {
 		return nil, err
 	}
-	site, _ := report.Outputs["siteUrl"].(string)
-	host := strings.TrimPrefix(site, "https://")
+	host := strings.TrimPrefix(s.Output("siteUrl"), "https://")
 
 	basic := `{"token":"test"}`
 	structured := `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`
 	for _, probe := range []struct{ what, path, body, expected string }{
-		{"login, basic token", loginPath, basic, "4xx"},
-		{"login, cache-busting query", loginPath + fmt.Sprintf("?t=%d", time.Now().UnixNano()), basic, "4xx"},
-		{"login, structured", loginPath, structured, "400"},
+		{"login, basic token", LoginPath, basic, "4xx"},
+		{"login, cache-busting query", LoginPath + fmt.Sprintf("?t=%d", time.Now().UnixNano()), basic, "4xx"},
+		{"login, structured", LoginPath, structured, "400"},
 	} {
-		code, err := post(ctx, report.Edge, host, probe.path, probe.body)
-		i.add(probe.what, probe.expected, codeText(code, err), err == nil && (code == 400 || probe.expected == "4xx" && code/100 == 4))
+		code, err := Post(ctx, s.Edge, host, probe.path, probe.body)
+		i.add(probe.what, probe.expected, CodeText(code, err), err == nil && (code == 400 || probe.expected == "4xx" && code/100 == 4))
 	}
 
 	const email = "sandbox.user@nda-partners.com"
@@ -79,19 +86,19 @@ func inspect(ctx context.Context, box *sandbox, project string) (*inspection, er
 	if err != nil {
 		return nil, err
 	}
-	code, err := post(ctx, report.Edge, host, loginPath, string(body))
-	i.add("login, valid token", "200", codeText(code, err), err == nil && code == 200)
+	code, err := Post(ctx, s.Edge, host, LoginPath, string(body))
+	i.add("login, valid token", "200", CodeText(code, err), err == nil && code == 200)
 
-	if err := i.database(ctx, report.Database, email); err != nil {
+	if err := i.database(ctx, s.Database, email); err != nil {
 		return nil, err
 	}
-	if i.resources, err = resources(ctx, box, project); err != nil {
+	if i.resources, err = resources(ctx, b); err != nil {
 		return nil, err
 	}
 	return i, nil
 }
 
-func (i *inspection) database(ctx context.Context, ownerURL, email string) error {
+func (i *Inspection) database(ctx context.Context, ownerURL, email string) error {
 	u, err := url.Parse(ownerURL)
 	if err != nil {
 		return fmt.Errorf("the owner's database URL cannot be parsed")
@@ -125,9 +132,16 @@ func (i *inspection) database(ctx context.Context, ownerURL, email string) error
 	return err
 }
 
+// Export is the state of the stack 'sandbox', its secrets enciphered.
+func Export(ctx context.Context, b *box.Box) ([]byte, error) {
+	cmd := b.Pulumi(ctx, "stack", "export", "--stack", "sandbox")
+	cmd.Stdout = nil
+	return cmd.Output()
+}
+
 // resources counts what is in the stack, by package.
-func resources(ctx context.Context, box *sandbox, project string) (map[string]int, error) {
-	out, err := exportStack(ctx, box, project)
+func resources(ctx context.Context, b *box.Box) (map[string]int, error) {
+	out, err := Export(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -151,8 +165,8 @@ func resources(ctx context.Context, box *sandbox, project string) (map[string]in
 	return counts, nil
 }
 
-// post asks the edge as a client of the site would.
-func post(ctx context.Context, edge, host, path, body string) (int, error) {
+// Post asks the edge as a client of the site would.
+func Post(ctx context.Context, edge, host, path, body string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, edge+path, strings.NewReader(body))
@@ -170,14 +184,16 @@ func post(ctx context.Context, edge, host, path, body string) (int, error) {
 	return resp.StatusCode, err
 }
 
-func codeText(code int, err error) string {
+// CodeText is a status code, or why there is none.
+func CodeText(code int, err error) string {
 	if err != nil {
 		return err.Error()
 	}
 	return fmt.Sprint(code)
 }
 
-func (i *inspection) print(w io.Writer, phases []phase) {
+// Print writes the table, with the phases of the run below it.
+func (i *Inspection) Print(w io.Writer, phases []Phase) {
 	fmt.Fprintf(w, "\n  %-28s %-22s %s\n", "check", "expected", "got")
 	for _, r := range i.rows {
 		mark := "✓"
@@ -201,6 +217,6 @@ func (i *inspection) print(w io.Writer, phases []phase) {
 	sort.Strings(names)
 	fmt.Fprintf(w, "  %-28s %s\n", "tools", strings.Join(names, ", "))
 	for _, p := range phases {
-		fmt.Fprintf(w, "  %-28s %s\n", "time: "+p.name, p.took.Round(100*time.Millisecond))
+		fmt.Fprintf(w, "  %-28s %s\n", "time: "+p.Name, p.Took.Round(100*time.Millisecond))
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"plan-charge/sandbox/backend"
+	"plan-charge/sandbox/report"
 )
 
 const (
@@ -126,9 +127,8 @@ func watch(ctx context.Context, w io.Writer, symptoms []*symptom) (stop func()) 
 }
 
 // symptoms of the incident: its four faults and what users see of them.
-func (i *incident) symptoms(report *statusReport) ([]*symptom, error) {
-	site, _ := report.Outputs["siteUrl"].(string)
-	v := viewer{edge: report.Edge, host: strings.TrimPrefix(site, "https://")}
+func (i *incident) symptoms(status *report.Status) ([]*symptom, error) {
+	v := viewer{edge: status.Edge, host: strings.TrimPrefix(status.Output("siteUrl"), "https://")}
 	right := strings.TrimPrefix(i.owner.Path, "/")
 
 	const email = "replay.user@nda-partners.com"
@@ -146,8 +146,8 @@ func (i *incident) symptoms(report *statusReport) ([]*symptom, error) {
 	const structured = `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`
 	login := func(body string, want int) func(context.Context) (string, bool) {
 		return func(ctx context.Context) (string, bool) {
-			code, err := post(ctx, v.edge, v.host, loginPath, body)
-			return codeText(code, err), err == nil && code == want
+			code, err := report.Post(ctx, v.edge, v.host, report.LoginPath, body)
+			return report.CodeText(code, err), err == nil && code == want
 		}
 	}
 	unique := 0
