@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
@@ -25,7 +26,7 @@ func Load(ctx context.Context) (aws.Config, error) {
 			o.MaxAttempts = 10
 			o.MaxBackoff = 10 * time.Second
 			// The token bucket would give up early when many calls of a long outage fail in a row.
-			o.RateLimiter = noLimit{}
+			o.RateLimiter = ratelimit.None
 		})
 	}))
 	if err != nil {
@@ -36,13 +37,6 @@ func Load(ctx context.Context) (aws.Config, error) {
 	}
 	return cfg, nil
 }
-
-type noLimit struct{}
-
-func (noLimit) GetToken(context.Context, uint) (func() error, error) {
-	return func() error { return nil }, nil
-}
-func (noLimit) AddTokens(uint) error { return nil }
 
 // Permanent reports whether an AWS call would fail the same way if it were made again: the service understood
 // the request and refused it. Throttling, server faults and broken connections are not permanent.
