@@ -26,6 +26,7 @@ import (
 
 	"plan-charge/internal/progress"
 	"plan-charge/sandbox/gateway"
+	"plan-charge/sandbox/proc"
 )
 
 // daemon is what the background process says of itself.
@@ -36,30 +37,12 @@ type daemon struct {
 }
 
 func (d daemon) alive() bool {
-	if d.PID == 0 {
-		return false
-	}
-	started, err := startTime(d.PID)
-	return err == nil && started == d.Started
+	return d.PID != 0 && proc.Process{PID: d.PID, Started: d.Started}.Alive()
 }
 
-// startTime reads field 22 of /proc/PID/stat.
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(string(data), ") ") // the name before it may hold spaces
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 || fields[0] == "Z" {
-		return 0, fmt.Errorf("process %d has ended", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
-}
-
-// Start makes sure that the background process of this very program runs and answers.
+// Start makes sure that the background process runs, as this very program, and answers. The box is prepared.
 func (b *Box) Start(ctx context.Context, w io.Writer) error {
-	hash, err := executableHash()
+	hash, err := fileHash(b.Program)
 	if err != nil {
 		return err
 	}
@@ -76,10 +59,8 @@ func (b *Box) Start(ctx context.Context, w io.Writer) error {
 			return err
 		}
 	}
-	for name, port := range map[string]int{"gateway": b.Ports.Gateway, "emulator": b.Ports.Emulator, "edge": b.Ports.Edge} {
-		if err := portFree(name, port); err != nil {
-			return err
-		}
+	if err := b.Ports.Free(); err != nil {
+		return err
 	}
 	step := progress.Start(w, "start the sandbox", 8*time.Second)
 	err = b.launch(ctx, hash)
@@ -89,12 +70,8 @@ func (b *Box) Start(ctx context.Context, w io.Writer) error {
 
 func (b *Box) launch(ctx context.Context, hash string) error {
 	// `go run` removes its program when it ends, so the background process needs a copy.
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	bin := b.File("daemon-" + hash)
-	if err := copyFile(self, bin); err != nil {
+	if err := copyFile(b.Program, bin); err != nil {
 		return err
 	}
 	if older, err := filepath.Glob(b.File("daemon-*")); err == nil {
@@ -110,17 +87,17 @@ func (b *Box) launch(ctx context.Context, hash string) error {
 	}
 	defer logFile.Close()
 	cmd := exec.Command(bin, "serve")
-	cmd.Dir = b.Dir
+	cmd.Dir, cmd.Env = b.Dir, append(os.Environ(), EnvState+"="+b.Dir)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	started, err := startTime(cmd.Process.Pid)
+	process, err := proc.Find(cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(b.File("daemon.json"), daemon{PID: cmd.Process.Pid, Started: started, Binary: hash}); err != nil {
+	if err := writeJSON(b.File("daemon.json"), daemon{PID: process.PID, Started: process.Started, Binary: hash}); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
@@ -275,12 +252,8 @@ func (b *Box) Stop(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-func executableHash() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Open(self)
+func fileHash(path string) (string, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -320,13 +293,4 @@ func tail(path string, lines int) string {
 	}
 	all := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
-}
-
-func portFree(name string, port int) error {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return fmt.Errorf("port %d, which the sandbox's %s needs, is in use: stop what uses it ('ss -ltnp | grep %d' names it), or set %s=1000 and %s to a new folder",
-			port, name, port, EnvOffset, EnvState)
-	}
-	return l.Close()
 }

@@ -22,7 +22,7 @@ import (
 // Prepare fetches and builds what the sandbox needs. With a full cache it takes no time.
 func (b *Box) Prepare(ctx context.Context, w io.Writer) error {
 	var err error
-	if b.project, err = Project(); err != nil {
+	if b.Project, err = Project(); err != nil {
 		return err
 	}
 	if err := ensureSystem(ctx, w); err != nil {
@@ -62,22 +62,30 @@ func (b *Box) Env() []string { return slices.Clone(b.variables) }
 // Pulumi prepares a pulumi command on the program that the sandbox deploys.
 func (b *Box) Pulumi(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := b.Command(ctx, "pulumi", args...)
-	cmd.Dir = b.project
+	cmd.Dir = b.Project
 	return cmd
 }
 
 // Command prepares a command in the sandbox's environment, on this process's terminal.
 func (b *Box) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	for _, v := range b.variables {
-		key, value, _ := strings.Cut(v, "=")
-		os.Setenv(key, value) // here too, so that name is looked up on the new PATH
-	}
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, b.lookPath(name), args...)
+	cmd.Env = append(os.Environ(), b.variables...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// An interrupt reaches the child by the terminal; it gets time to end in its own way.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Minute
 	return cmd
+}
+
+// lookPath finds a program on the sandbox's PATH.
+func (b *Box) lookPath(name string) string {
+	if b.Tools == nil || filepath.Base(name) != name {
+		return name
+	}
+	if path, err := exec.LookPath(filepath.Join(b.Tools.BinDir, name)); err == nil {
+		return path
+	}
+	return name // the rest of that PATH is this process's own
 }
 
 // withoutDir drops dir from a search path, so that asking for the environment twice does not grow it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,11 +31,14 @@ const Region = "eu-west-3"
 // Box is one sandbox. Its folder and its ports are settled when it is first made and kept until the folder is removed,
 // because the addresses are part of the stack's state.
 type Box struct {
-	Dir   string // of all that it remembers
-	Ports Ports
-	Tools *toolchain.Tools // nil before Prepare
+	Dir     string // of all that it remembers
+	Ports   Ports
+	Program string // path of the sandbox's program, whose `serve` is the background process
 
-	project   string   // folder of the program that is deployed
+	// Known after Prepare.
+	Project string // folder of the program that is deployed
+	Tools   *toolchain.Tools
+
 	variables []string // see Env
 }
 
@@ -46,25 +50,32 @@ type Ports struct {
 	Database int `json:"database"` // the first database instance; further ones count upwards
 }
 
-// Open reads the sandbox's folder, making it where it does not exist. It starts nothing.
+// PortsAt are the default ports with an offset.
+func PortsAt(offset int) Ports {
+	return Ports{Gateway: 4566 + offset, Emulator: 4567 + offset, Edge: 4580 + offset, Database: 15432 + offset}
+}
+
+// Free returns an error that names the first port that something else listens on. The databases' are not asked for:
+// those of an earlier run may still be served.
+func (p Ports) Free() error {
+	for _, part := range []struct {
+		name string
+		port int
+	}{{"gateway", p.Gateway}, {"emulator", p.Emulator}, {"edge", p.Edge}} {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", part.port))
+		if err != nil {
+			return fmt.Errorf("port %d, which the sandbox's %s needs, is in use: stop what uses it ('ss -ltnp | grep %d' names it), or set %s=1000 and %s to a new folder",
+				part.port, part.name, part.port, EnvOffset, EnvState)
+		}
+		l.Close()
+	}
+	return nil
+}
+
+// Open opens the sandbox that the environment names. It starts nothing.
 func Open() (*Box, error) {
 	dir, err := stateDir()
 	if err != nil {
-		return nil, err
-	}
-	for _, d := range []string{dir, filepath.Join(dir, "pulumi")} {
-		if err := os.MkdirAll(d, 0o711); err != nil {
-			return nil, fmt.Errorf("sandbox folder: %w (set %s to a folder that can be written)", err, EnvState)
-		}
-	}
-	b := &Box{Dir: dir}
-	var kept settings
-	err = readJSON(b.File("settings.json"), &kept)
-	if err == nil {
-		b.Ports = kept.Ports
-		return b, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	offset := 0
@@ -73,8 +84,28 @@ func Open() (*Box, error) {
 			return nil, fmt.Errorf("%s: found %q, allowed is a whole number from 0 to 40000, for example 1000", EnvOffset, v)
 		}
 	}
-	b.Ports = Ports{Gateway: 4566 + offset, Emulator: 4567 + offset, Edge: 4580 + offset, Database: 15432 + offset}
-	return b, writeJSON(b.File("settings.json"), settings{b.Ports})
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return At(dir, PortsAt(offset), self)
+}
+
+// At opens the sandbox in a folder, making it with these ports where it does not exist.
+func At(dir string, ports Ports, program string) (*Box, error) {
+	for _, d := range []string{dir, filepath.Join(dir, "pulumi")} {
+		if err := os.MkdirAll(d, 0o711); err != nil {
+			return nil, fmt.Errorf("sandbox folder: %w (set %s to a folder that can be written)", err, EnvState)
+		}
+	}
+	b := &Box{Dir: dir, Program: program}
+	kept := settings{ports}
+	err := readJSON(b.File("settings.json"), &kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = writeJSON(b.File("settings.json"), kept)
+	}
+	b.Ports = kept.Ports
+	return b, err
 }
 
 // settings are what the folder keeps from one call to the next.

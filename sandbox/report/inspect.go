@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"sort"
 	"strings"
@@ -13,13 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/sandbox/backend"
 	"plan-charge/sandbox/box"
 	"plan-charge/tools/toolchain"
 )
-
-// LoginPath is where a login starts; the three bodies below are the incident's.
-const LoginPath = "/api/v1/auth/sso/token-exchange"
 
 // Inspection is what the table at the end of `up` shows.
 type Inspection struct {
@@ -61,34 +56,20 @@ func Inspect(ctx context.Context, b *box.Box) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := strings.TrimPrefix(s.Output("siteUrl"), "https://")
-
-	basic := `{"token":"test"}`
-	structured := `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`
-	for _, probe := range []struct{ what, path, body, expected string }{
-		{"login, basic token", LoginPath, basic, "4xx"},
-		{"login, cache-busting query", LoginPath + fmt.Sprintf("?t=%d", time.Now().UnixNano()), basic, "4xx"},
-		{"login, structured", LoginPath, structured, "400"},
+	const basic, email = `{"token":"test"}`, "sandbox.user@nda-partners.com"
+	valid, err := ValidLogin(email, "Sandbox User")
+	if err != nil {
+		return nil, err
+	}
+	for _, login := range []struct{ what, query, body, expected string }{
+		{"login, basic token", "", basic, "4xx"},
+		{"login, cache-busting query", fmt.Sprintf("?t=%d", time.Now().UnixNano()), basic, "4xx"},
+		{"login, structured", "", StructuredLogin, "400"},
+		{"login, valid token", "", valid, "200"},
 	} {
-		code, err := Post(ctx, s.Edge, host, probe.path, probe.body)
-		i.add(probe.what, probe.expected, CodeText(code, err), err == nil && (code == 400 || probe.expected == "4xx" && code/100 == 4))
+		code, text := s.Login(ctx, login.query, login.body)
+		i.add(login.what, login.expected, text, text == login.expected || login.expected == "4xx" && code/100 == 4)
 	}
-
-	const email = "sandbox.user@nda-partners.com"
-	token, err := backend.SignToken(email, "Sandbox User")
-	if err != nil {
-		return nil, err
-	}
-	body, err := json.Marshal(map[string]any{
-		"userInfo":     map[string]string{"email": email, "name": "Sandbox User", "id": "sandbox-user"},
-		"access_token": token,
-	})
-	if err != nil {
-		return nil, err
-	}
-	code, err := Post(ctx, s.Edge, host, LoginPath, string(body))
-	i.add("login, valid token", "200", CodeText(code, err), err == nil && code == 200)
-
 	if err := i.database(ctx, s.Database, email); err != nil {
 		return nil, err
 	}
@@ -163,33 +144,6 @@ func resources(ctx context.Context, b *box.Box) (map[string]int, error) {
 		}
 	}
 	return counts, nil
-}
-
-// Post asks the edge as a client of the site would.
-func Post(ctx context.Context, edge, host, path, body string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, edge+path, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Host = host
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, err
-}
-
-// CodeText is a status code, or why there is none.
-func CodeText(code int, err error) string {
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprint(code)
 }
 
 // Print writes the table, with the phases of the run below it.

@@ -28,7 +28,7 @@ func Up(ctx context.Context, b *box.Box, log string, flags ...string) (*timeline
 	args := append([]string{"up", "--yes", "--skip-preview", "--stack", "sandbox"}, flags...)
 	fmt.Printf("\n$ pulumi %s\n", strings.Join(args, " "))
 	cmd := b.Pulumi(ctx, append(args, "--event-log", path)...)
-	cmd.Env = append(os.Environ(), "PULUMI_DEBUG_COMMANDS=true") // which is what --event-log asks for
+	cmd.Env = append(cmd.Env, "PULUMI_DEBUG_COMMANDS=true") // which is what --event-log asks for
 
 	began := time.Now()
 	run := timeline.NewRun(began)
