@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+	"time"
 
 	"plan-charge/sandbox/proc"
 )
@@ -31,11 +32,14 @@ func TestLifeOfAProcess(t *testing.T) {
 		t.Error("another process that had the same number is alive")
 	}
 	in.Close()
+	// It has ended before anybody waits for it.
+	for deadline := time.Now().Add(10 * time.Second); p.Alive(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is alive after its end")
+		}
+	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
-	}
-	if p.Alive() {
-		t.Error("it is alive after its end")
 	}
 	if _, err := proc.Find(p.PID); err == nil {
 		t.Error("it was found after its end")
