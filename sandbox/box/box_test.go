@@ -19,6 +19,9 @@ func TestABoxKeepsItsPorts(t *testing.T) {
 	if err != nil || first.Dir != dir || first.Ports != PortsAt(1000) || first.GatewayURL() != "http://127.0.0.1:5566" {
 		t.Fatalf("%+v, %v", first, err)
 	}
+	if cfg, err := first.AWS(t.Context()); err != nil || cfg.Region != Region || *cfg.BaseEndpoint != first.GatewayURL() {
+		t.Errorf("calls to AWS would go to %v in %s, %v", cfg.BaseEndpoint, cfg.Region, err)
+	}
 	t.Setenv(EnvOffset, "2000") // the addresses are part of the stack's state by now
 	if again, err := Open(); err != nil || again.Ports != first.Ports {
 		t.Errorf("%+v, %v", again, err)

@@ -40,14 +40,27 @@ func (d daemon) alive() bool {
 	return d.PID != 0 && proc.Process{PID: d.PID, Started: d.Started}.Alive()
 }
 
+// PID is the background process's; 0 where it does not run.
+func (b *Box) PID() int {
+	if d := b.daemon(); d.alive() {
+		return d.PID
+	}
+	return 0
+}
+
+// daemon reads what the background process said of itself. Absent or damaged, there is nothing to keep.
+func (b *Box) daemon() (d daemon) {
+	_ = readJSON(b.File("daemon.json"), &d)
+	return d
+}
+
 // Start makes sure that the background process runs, as this very program, and answers. The box is prepared.
 func (b *Box) Start(ctx context.Context, w io.Writer) error {
 	hash, err := fileHash(b.Program)
 	if err != nil {
 		return err
 	}
-	var d daemon
-	_ = readJSON(b.File("daemon.json"), &d) // absent or damaged: nothing to keep
+	d := b.daemon()
 	if d.alive() && d.Binary == hash && b.Running() {
 		return nil
 	}
@@ -237,8 +250,7 @@ func stopDaemon(ctx context.Context, d daemon) error {
 
 // Stop ends the background process and all that it runs. What was deployed is kept for the next Start.
 func (b *Box) Stop(ctx context.Context, w io.Writer) error {
-	var d daemon
-	_ = readJSON(b.File("daemon.json"), &d)
+	d := b.daemon()
 	if !d.alive() {
 		fmt.Fprintln(w, "the sandbox does not run")
 		return nil
