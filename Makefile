@@ -24,16 +24,16 @@ setup:
 
 unit: setup
 	go vet ./...
-	go test -p 4 $$(go list ./... | grep -v /test$$)
+	go test -p 4 $$(go list ./... | grep -Ev '/test/(e2e|rollouts)$$')
 
-e2e: setup ## the whole program on sandboxes of its own
-	go test -v -count=1 -parallel 8 -timeout 60m ./test
+e2e: setup ## the whole program, and rollouts that fail, on sandboxes of their own
+	go test -v -count=1 -p 2 -parallel 8 -timeout 60m ./test/e2e ./test/rollouts
 
 some-faults: setup ## a few of the faults below, others each time
 	go run ./test/faults -points 5
 
 faults: setup ## every failing rollout, and a fault at every point of a change; writes docs/rollouts.md and docs/faults.md
-	PLAN_CHARGE_FAULTS=all PLAN_CHARGE_TABLE=$(CURDIR)/docs/rollouts.md go test -v -count=1 -timeout 60m -run TestRollouts ./test
+	PLAN_CHARGE_FAULTS=all PLAN_CHARGE_TABLE=$(CURDIR)/docs/rollouts.md go test -v -count=1 -timeout 60m -run TestRollouts ./test/rollouts
 	go run ./test/faults -points 0 -boxes 2 -table docs/faults.md
 
 guards: ## take out each guard in turn and see its test fail; writes docs/guards.md

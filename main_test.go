@@ -9,43 +9,15 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
 	"plan-charge/internal/probe"
 	"plan-charge/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "accept what is declared as the new golden")
 
-// stack reads a stack file as the engine hands it over.
-func stack(t *testing.T, name string) testkit.Stack {
-	t.Helper()
-	text, err := os.ReadFile("Pulumi." + name + ".yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Config map[string]any }
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	s := testkit.Stack{Project: "plan-charge", Name: name, Config: map[string]string{}}
-	for key, value := range file.Config {
-		if plain, ok := value.(string); ok {
-			s.Config[key] = plain
-			continue
-		}
-		text, err := json.Marshal(value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Config[key] = string(text)
-	}
-	return s
-}
-
 func declare(t *testing.T, name string) testkit.Program {
 	t.Helper()
-	p, err := testkit.Run(stack(t, name), deploy)
+	p, err := testkit.Run(testkit.ReadStack(t, ".", name), deploy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +93,7 @@ func TestMigrationRunsWhatIsDeployed(t *testing.T) {
 			t.Errorf("%s is %v, want %s", key, got, want)
 		}
 	}
-	image := stack(t, "prod").Config["plan-charge:image"]
+	image := testkit.ReadStack(t, ".", "prod").Config["plan-charge:image"]
 	for _, task := range []string{"migration-task-task", "service-task"} {
 		if text := p[task].Get("containerDefinitions").(string); !strings.Contains(text, fmt.Sprintf(`"image":%q`, image)) {
 			t.Errorf("%s runs another image: %s", task, text)
@@ -134,7 +106,7 @@ func TestMigrationRunsWhatIsDeployed(t *testing.T) {
 
 // What is checked through the CDN is what this stack deploys and asks for.
 func TestVerificationChecksWhatIsDeployed(t *testing.T) {
-	s := stack(t, "prod")
+	s := testkit.ReadStack(t, ".", "prod")
 	s.Config["plan-charge:verification"] = `{"version":true,"checks":[{"name":"ping","path":"/api/v1/ping","status":"204"}]}`
 	p, err := testkit.Run(s, deploy)
 	if err != nil {
@@ -165,7 +137,7 @@ func TestOrganizationsAreDeclared(t *testing.T) {
 
 // Bad configuration declares nothing at all.
 func TestBadConfigurationDeclaresNothing(t *testing.T) {
-	s := stack(t, "prod")
+	s := testkit.ReadStack(t, ".", "prod")
 	s.Config["plan-charge:image"] = "backend"
 	s.Config["plan-charge:network"] = `{"zones":1}`
 	p, err := testkit.Run(s, deploy)
@@ -180,7 +152,7 @@ func TestBadConfigurationDeclaresNothing(t *testing.T) {
 // Two stacks in one account share no name.
 func TestStacksDoNotCollide(t *testing.T) {
 	names := func(stackName string) map[string]string {
-		s := stack(t, "sandbox")
+		s := testkit.ReadStack(t, ".", "sandbox")
 		s.Name = stackName
 		p, err := testkit.Run(s, deploy)
 		if err != nil {

@@ -7,16 +7,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
+	"plan-charge/sandbox/proc"
 	"plan-charge/test/testbed"
 )
 
@@ -70,7 +69,7 @@ type sandbox struct{ *testbed.Sandbox }
 
 // run calls the sandbox's program, shows what it prints and returns it.
 func (s sandbox) run(args ...string) (string, error) {
-	cmd := s.Command(context.Background(), args...)
+	cmd := s.CLI(context.Background(), args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -103,38 +102,19 @@ func fixedWaits(out string) time.Duration {
 }
 
 // memory sums the proportional set sizes, in bytes, of the sandbox's background process and all below it.
-func (s sandbox) memory() (int64, error) {
-	data, err := os.ReadFile(filepath.Join(s.State, "daemon.json"))
-	if err != nil {
-		return 0, err
+func (s sandbox) memory() (total int64, err error) {
+	root := s.PID()
+	if root == 0 {
+		return 0, errors.New("the sandbox does not run")
 	}
-	var daemon struct{ PID int }
-	if err := json.Unmarshal(data, &daemon); err != nil {
-		return 0, err
+	pids := []int{root}
+	for _, p := range proc.Below(root) {
+		pids = append(pids, p.PID)
 	}
-	children := map[int][]int{}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return 0, err
-	}
-	for _, path := range stats {
-		stat, err := os.ReadFile(path)
+	for _, pid := range pids {
+		rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if err != nil {
 			continue // it ended meanwhile
-		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		if fields := strings.Fields(rest); len(fields) > 1 {
-			parent, _ := strconv.Atoi(fields[1])
-			children[parent] = append(children[parent], pid)
-		}
-	}
-	var total int64
-	for todo := []int{daemon.PID}; len(todo) > 0; todo = todo[1:] {
-		todo = append(todo, children[todo[0]]...)
-		rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", todo[0]))
-		if err != nil {
-			continue
 		}
 		if found := regexp.MustCompile(`(?m)^Pss: +(\d+) kB`).FindSubmatch(rollup); found != nil {
 			kb, _ := strconv.ParseInt(string(found[1]), 10, 64)

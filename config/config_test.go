@@ -1,15 +1,13 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
+	"plan-charge/internal/testkit"
 )
 
 const goodImage = "plan-charge/backend:1.0.0"
@@ -258,7 +256,7 @@ func TestDefaultsAreThoseOfPulumiYAML(t *testing.T) {
 			Default     any
 		}
 	}
-	read(t, "../Pulumi.yaml", &project)
+	testkit.ReadYAML(t, "../Pulumi.yaml", &project)
 	values := map[string]string{}
 	for key, entry := range project.Config {
 		if entry.Description == "" || entry.Default == nil {
@@ -267,7 +265,7 @@ func TestDefaultsAreThoseOfPulumiYAML(t *testing.T) {
 		if entry.Type != "" {
 			t.Errorf("%s has a type: the CLI would report its mistakes one by one", key)
 		}
-		values[key] = raw(t, entry.Default)
+		values[key] = testkit.Raw(t, entry.Default)
 	}
 	shown := defaults()
 	c := newChecker("plan-charge")
@@ -322,37 +320,11 @@ func stackConfig(t *testing.T, stack string) *Config {
 
 func stackValues(t *testing.T, stack string) map[string]string {
 	t.Helper()
-	var file struct{ Config map[string]any }
-	read(t, fmt.Sprintf("../Pulumi.%s.yaml", stack), &file)
 	values := map[string]string{}
-	for key, value := range file.Config {
-		values[strings.TrimPrefix(key, "plan-charge:")] = raw(t, value)
+	for key, value := range testkit.ReadStack(t, "..", stack).Config {
+		values[strings.TrimPrefix(key, "plan-charge:")] = value
 	}
 	return values
-}
-
-func read(t *testing.T, path string, into any) {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Unmarshal(text, into); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// raw writes a value as the engine does: text as it is, the rest as JSON.
-func raw(t *testing.T, value any) string {
-	t.Helper()
-	if text, ok := value.(string); ok {
-		return text
-	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func TestNames(t *testing.T) {

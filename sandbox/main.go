@@ -10,15 +10,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"plan-charge/sandbox/box"
+	"plan-charge/sandbox/cloud"
+	"plan-charge/sandbox/report"
+	"plan-charge/test/replay"
 )
 
 const usage = `usage: go run ./sandbox COMMAND
@@ -69,8 +76,11 @@ func dispatch(ctx context.Context, args []string) error {
 		}
 		return up(ctx)
 	case "setup":
-		_, err := setup(ctx, os.Stdout)
-		return err
+		b, err := box.Open()
+		if err != nil {
+			return err
+		}
+		return b.Prepare(ctx, os.Stdout)
 	case "run":
 		if len(rest) > 0 && rest[0] == "--" {
 			rest = rest[1:]
@@ -93,31 +103,90 @@ func dispatch(ctx context.Context, args []string) error {
 		if flags.Parse(rest) != nil || flags.NArg() > 0 {
 			return errUsage
 		}
-		return replay(ctx, *picture)
+		return replayIncident(ctx, *picture)
 	case "stop":
-		return stop(ctx)
+		b, err := box.Open()
+		if err != nil {
+			return err
+		}
+		return b.Stop(ctx, os.Stdout)
 	case "serve": // the background process; not for people
-		return serve(ctx)
+		b, err := box.Open()
+		if err != nil {
+			return err
+		}
+		return cloud.Serve(ctx, b)
 	}
 	return errUsage
 }
 
-// run executes a command with the sandbox's environment, starting the sandbox where it does not run.
-func run(ctx context.Context, args []string) error {
-	box, err := start(ctx, os.Stderr)
+// start opens the sandbox, makes sure that everything it needs is there and that it runs.
+func start(ctx context.Context, w io.Writer) (*box.Box, error) {
+	b, err := box.Open()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Prepare(ctx, w); err != nil {
+		return nil, err
+	}
+	return b, b.Start(ctx, w)
+}
+
+// status tells what runs and where. It starts nothing.
+func status(ctx context.Context, asJSON, showSecrets bool) error {
+	b, err := box.Open()
 	if err != nil {
 		return err
 	}
-	return box.command(ctx, args[0], args[1:]...).Run()
+	if err := b.Prepare(ctx, os.Stderr); err != nil {
+		return err
+	}
+	s, err := report.Look(ctx, b, showSecrets)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return s.JSON(os.Stdout)
+	}
+	s.Print(os.Stdout)
+	return nil
+}
+
+// replayIncident makes sure that something that works is deployed before it is broken.
+func replayIncident(ctx context.Context, picture string) error {
+	b, err := start(ctx, os.Stdout)
+	if err != nil {
+		return err
+	}
+	s, err := report.Look(ctx, b, false)
+	if err != nil {
+		return err
+	}
+	if s.Outputs["verification"] == nil {
+		fmt.Println("Nothing that works is deployed, so that comes first.")
+		if err := up(ctx, "--refresh"); err != nil { // a replay that failed leaves its faults
+			return err
+		}
+	}
+	return replay.Run(ctx, b, cmp.Or(picture, b.File("replay.svg")))
+}
+
+// run executes a command with the sandbox's environment, starting the sandbox where it does not run.
+func run(ctx context.Context, args []string) error {
+	b, err := start(ctx, os.Stderr)
+	if err != nil {
+		return err
+	}
+	return b.Command(ctx, args[0], args[1:]...).Run()
 }
 
 // printEnv prints export lines; progress goes to stderr, so that eval sees nothing else.
 func printEnv(ctx context.Context) error {
-	box, err := start(ctx, os.Stderr)
+	b, err := start(ctx, os.Stderr)
 	if err != nil {
 		return err
 	}
-	for _, v := range box.variables {
+	for _, v := range b.Env() {
 		key, value, _ := strings.Cut(v, "=")
 		fmt.Printf("export %s='%s'\n", key, strings.ReplaceAll(value, "'", `'\''`))
 	}

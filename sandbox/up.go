@@ -6,58 +6,55 @@ import (
 	"fmt"
 	"os"
 	"time"
-)
 
-// phase is one part of a run, for the table at its end.
-type phase struct {
-	name string
-	took time.Duration
-}
+	"plan-charge/sandbox/box"
+	"plan-charge/sandbox/report"
+	"plan-charge/test/replay"
+)
 
 // up starts the sandbox, runs the ordinary `pulumi up`, with further flags, on it and shows what works afterwards.
 func up(ctx context.Context, flags ...string) error {
-	project, err := projectDir()
-	if err != nil {
-		return err
-	}
-	var phases []phase
+	var phases []report.Phase
 	began := time.Now()
 	done := func(name string) {
-		phases = append(phases, phase{name, time.Since(began)})
+		phases = append(phases, report.Phase{Name: name, Took: time.Since(began)})
 		began = time.Now()
 	}
 
-	box, err := setup(ctx, os.Stdout)
+	b, err := box.Open()
 	if err != nil {
 		return err
 	}
+	if err := b.Prepare(ctx, os.Stdout); err != nil {
+		return err
+	}
 	done("set-up")
-	if err := ensureDaemon(ctx, os.Stdout, box.state); err != nil {
+	if err := b.Start(ctx, os.Stdout); err != nil {
 		return err
 	}
 	done("start")
-	sel := box.command(ctx, "pulumi", "stack", "select", "--create", "--stack", "sandbox")
-	sel.Dir, sel.Stdout = project, nil
+	sel := b.Pulumi(ctx, "stack", "select", "--create", "--stack", "sandbox")
+	sel.Stdout = nil
 	if err := sel.Run(); err != nil {
 		return err
 	}
-	run, err := pulumiUp(ctx, box, project, "up.jsonl", flags...)
+	run, err := replay.Up(ctx, b, "up.jsonl", flags...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "\n'pulumi up' failed, see above. Correct what it names and run 'make sandbox' again: it goes on from here.")
 		return err
 	}
 	done("pulumi up")
 
-	report, err := inspect(ctx, box, project)
+	found, err := report.Inspect(ctx, b)
 	if err != nil {
 		return err
 	}
 	done("checks")
-	report.print(os.Stdout, phases)
-	if err := draw(ctx, box, project, run, box.state.file("up.svg"), "plan-charge, one pulumi up", nil); err != nil {
+	found.Print(os.Stdout, phases)
+	if err := replay.Draw(ctx, b, run, b.File("up.svg"), "plan-charge, one pulumi up", nil); err != nil {
 		fmt.Fprintln(os.Stderr, "sandbox: no timeline:", err) // and the deployment is no worse for it
 	}
-	if !report.good() {
+	if !found.Good() {
 		return errors.New("the deployment ended but not everything works: see the rows marked ✗")
 	}
 	fmt.Print(`

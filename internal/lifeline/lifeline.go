@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	ps "github.com/mitchellh/go-ps"
+	"github.com/shirou/gopsutil/v4/process"
 )
 
 // ErrAbandoned is the cause of a context that ended because the process that wanted the work has died.
@@ -33,7 +33,7 @@ func Context(parent context.Context) (context.Context, func()) {
 	}
 	signal.Notify(signals, wanted...)
 	go func() {
-		chain := ancestors(os.Getppid(), ps.FindProcess)
+		chain := ancestors(os.Getppid(), find)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
@@ -44,7 +44,7 @@ func Context(parent context.Context) (context.Context, func()) {
 				cancel(fmt.Errorf("stopped by signal %q", s))
 				return
 			case <-tick.C:
-				if dead := chain.broken(os.Getppid(), ps.FindProcess); dead != "" {
+				if dead := chain.broken(os.Getppid(), find); dead != "" {
 					cancel(fmt.Errorf("%w (%s)", ErrAbandoned, dead))
 					return
 				}
@@ -65,23 +65,46 @@ type link struct {
 // chain is the line of processes to watch, the direct parent first.
 type chain []link
 
-// find is ps.FindProcess: nil without an error means that there is no such process.
-type find func(pid int) (ps.Process, error)
+// running is a process that was found.
+type running struct {
+	parent int
+	name   string
+}
+
+// finder finds a process; nil without an error means that there is no such process.
+type finder func(pid int) (*running, error)
+
+// find asks the operating system.
+func find(pid int) (*running, error) {
+	p, err := process.NewProcess(int32(pid))
+	if errors.Is(err, process.ErrorProcessNotRunning) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	name, err := p.Name()
+	if err != nil {
+		return nil, err
+	}
+	parent, err := p.Ppid()
+	return &running{parent: int(parent), name: name}, err
+}
 
 // ancestors returns the processes up to the Pulumi engine, or, where no engine is among them, `go run` alone:
 // a command started by hand may outlive its shell.
-func ancestors(parent int, look find) chain {
+func ancestors(parent int, look finder) chain {
 	var all chain
 	for pid := parent; pid > 1 && len(all) < 16; {
 		p, err := look(pid)
 		if err != nil || p == nil {
 			break
 		}
-		all = append(all, link{pid: pid, name: p.Executable()})
-		if p.Executable() == "pulumi" {
+		all = append(all, link{pid: pid, name: p.name})
+		if p.name == "pulumi" {
 			return all
 		}
-		pid = p.PPid()
+		pid = p.parent
 	}
 	if len(all) > 0 && all[0].name == "go" {
 		return all[:1]
@@ -90,7 +113,7 @@ func ancestors(parent int, look find) chain {
 }
 
 // broken names the process that has died, or returns "". A child of a dead process gets another parent.
-func (c chain) broken(parent int, look find) string {
+func (c chain) broken(parent int, look finder) string {
 	for i, l := range c {
 		if parent != l.pid {
 			return fmt.Sprintf("%s, process %d", l.name, l.pid)
@@ -102,7 +125,7 @@ func (c chain) broken(parent int, look find) string {
 		if p == nil {
 			return fmt.Sprintf("%s, process %d", c[i].name, l.pid)
 		}
-		parent = p.PPid()
+		parent = p.parent
 	}
 	return ""
 }

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	ps "github.com/mitchellh/go-ps"
 )
 
 // role makes this test binary play a part: "engine" starts a "shell", which starts the "helper".
@@ -125,20 +123,16 @@ func TestSignalEndsTheWork(t *testing.T) {
 	}
 }
 
-type process struct {
+type entry struct {
 	pid, parent int
 	name        string
 }
 
-func (p process) Pid() int           { return p.pid }
-func (p process) PPid() int          { return p.parent }
-func (p process) Executable() string { return p.name }
-
-func table(all ...process) find {
-	return func(pid int) (ps.Process, error) {
+func table(all ...entry) finder {
+	return func(pid int) (*running, error) {
 		for _, p := range all {
 			if p.pid == pid {
-				return p, nil
+				return &running{parent: p.parent, name: p.name}, nil
 			}
 		}
 		return nil, nil
@@ -146,7 +140,7 @@ func table(all ...process) find {
 }
 
 func TestChain(t *testing.T) {
-	alive := table(process{40, 30, "go"}, process{30, 20, "pulumi-resource"}, process{20, 10, "pulumi"}, process{10, 1, "bash"})
+	alive := table(entry{40, 30, "go"}, entry{30, 20, "pulumi-resource"}, entry{20, 10, "pulumi"}, entry{10, 1, "bash"})
 	chain := ancestors(40, alive)
 	if len(chain) != 3 {
 		t.Fatalf("watches %v, want go, provider and engine", chain)
@@ -156,24 +150,38 @@ func TestChain(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		parent int
-		look   find
+		look   finder
 		want   string
 	}{
-		"engine died":    {40, table(process{40, 30, "go"}, process{30, 1, "pulumi-resource"}), "pulumi"},
-		"provider died":  {40, table(process{40, 1, "go"}, process{20, 10, "pulumi"}), "pulumi-resource"},
+		"engine died":    {40, table(entry{40, 30, "go"}, entry{30, 1, "pulumi-resource"}), "pulumi"},
+		"provider died":  {40, table(entry{40, 1, "go"}, entry{20, 10, "pulumi"}), "pulumi-resource"},
 		"go run died":    {1, alive, "go"},
-		"number reused":  {40, table(process{40, 30, "go"}, process{30, 1, "pulumi-resource"}, process{20, 5, "vim"}), "pulumi"},
-		"engine is gone": {40, table(process{40, 30, "go"}, process{30, 20, "pulumi-resource"}), "pulumi"},
-		"no way to look": {40, func(int) (ps.Process, error) { return nil, errors.New("no /proc") }, ""},
+		"number reused":  {40, table(entry{40, 30, "go"}, entry{30, 1, "pulumi-resource"}, entry{20, 5, "vim"}), "pulumi"},
+		"engine is gone": {40, table(entry{40, 30, "go"}, entry{30, 20, "pulumi-resource"}), "pulumi"},
+		"no way to look": {40, func(int) (*running, error) { return nil, errors.New("no /proc") }, ""},
 	} {
 		if got := chain.broken(tc.parent, tc.look); !strings.HasPrefix(got, tc.want) || tc.want == "" && got != "" {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}
 	}
-	if c := ancestors(30, table(process{30, 20, "bash"}, process{20, 1, "sshd"})); c != nil {
+	if c := ancestors(30, table(entry{30, 20, "bash"}, entry{20, 1, "sshd"})); c != nil {
 		t.Errorf("by hand from a shell, %v is watched", c)
 	}
-	if c := ancestors(30, table(process{30, 20, "go"}, process{20, 1, "bash"})); len(c) != 1 {
+	if c := ancestors(30, table(entry{30, 20, "go"}, entry{20, 1, "bash"})); len(c) != 1 {
 		t.Errorf("by go run from a shell, %v is watched", c)
+	}
+}
+
+func TestFind(t *testing.T) {
+	self, err := find(os.Getpid())
+	if err != nil || self == nil || self.parent != os.Getppid() || !strings.HasPrefix(filepath.Base(os.Args[0]), self.name) {
+		t.Errorf("this process: got %+v, %v", self, err)
+	}
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := find(ended.Process.Pid); p != nil || err != nil {
+		t.Errorf("a process that has ended: got %+v, %v", p, err)
 	}
 }

@@ -122,15 +122,6 @@ func (r *Redactor) String(text string) string {
 	return bearer.ReplaceAllString(text, "${1}"+Mask)
 }
 
-// Lines returns the lines without secrets.
-func (r *Redactor) Lines(lines []string) []string {
-	clean := make([]string, len(lines))
-	for i, line := range lines {
-		clean[i] = r.String(line)
-	}
-	return clean
-}
-
 // Error wraps an error so that its text has no secret in it; errors.Is and errors.As see the original.
 func (r *Redactor) Error(err error) error {
 	if err == nil {

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"plan-charge/sandbox/proc"
 )
 
 // record is what is kept on disk of a container: what finding its process again takes, and no environment, because that
@@ -133,7 +133,8 @@ func (c *container) start() error {
 	c.process, c.running, c.exited = process, true, make(chan struct{})
 	exited := c.exited
 	if c.record.PID = process.PID(); c.record.PID != 0 {
-		c.record.PIDStarted, _ = startTime(c.record.PID) // 0 where it has ended already
+		here, _ := proc.Find(c.record.PID) // nothing where it has ended already
+		c.record.PIDStarted = here.Started
 	}
 	c.mu.Unlock()
 	c.save()
@@ -246,8 +247,8 @@ func (e *Engine) load() error {
 		}
 		e.containers[c.record.ID] = c
 		if c.record.PID != 0 && c.record.Finished.Before(c.record.Started) {
-			if started, err := startTime(c.record.PID); err == nil && started == c.record.PIDStarted {
-				c.adopt()
+			if p := (proc.Process{PID: c.record.PID, Started: c.record.PIDStarted}); p.Alive() {
+				c.adopt(p)
 				continue
 			}
 			c.record.Finished, c.record.ExitCode, c.record.Error = time.Now(), 137, "ended while the engine was away"
@@ -257,8 +258,8 @@ func (e *Engine) load() error {
 }
 
 // adopt takes over a process that an earlier engine started. How it ends cannot be seen from outside: the code is 137.
-func (c *container) adopt() {
-	p := &adopted{pid: c.record.PID, started: c.record.PIDStarted, done: make(chan struct{})}
+func (c *container) adopt(process proc.Process) {
+	p := &adopted{process: process, done: make(chan struct{})}
 	go p.watch()
 	c.process, c.running, c.exited = p, true, make(chan struct{})
 	go func() {
@@ -275,48 +276,28 @@ func (c *container) adopt() {
 
 // adopted is a process that is not our child.
 type adopted struct {
-	pid     int
-	started uint64
+	process proc.Process
 	done    chan struct{}
 }
 
-func (p *adopted) alive() bool {
-	started, err := startTime(p.pid)
-	return err == nil && started == p.started
-}
-
 func (p *adopted) watch() {
-	for p.alive() { // the kernel signals the end of another's child to nobody
+	for p.process.Alive() { // the kernel signals the end of another's child to nobody
 		time.Sleep(100 * time.Millisecond)
 	}
 	close(p.done)
 }
 
-func (p *adopted) PID() int              { return p.pid }
+func (p *adopted) PID() int              { return p.process.PID }
 func (p *adopted) Done() <-chan struct{} { return p.done }
 func (p *adopted) ExitCode() int         { return 137 }
 func (p *adopted) Signal(sig syscall.Signal) error {
-	if !p.alive() {
+	if !p.process.Alive() {
 		return nil
 	}
-	if err := syscall.Kill(-p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(-p.process.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
 	return nil
-}
-
-// startTime reads when a process started, in clock ticks after boot. A zombie has ended.
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(string(data), ") ") // the name before it may hold spaces
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 || fields[0] == "Z" {
-		return 0, fmt.Errorf("process %d has ended", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }
 
 func lockDir(dir string) (*os.File, error) {

@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/sandbox/report"
 	"plan-charge/test/testbed"
 )
 
@@ -23,7 +23,7 @@ const upLimit = 10 * time.Minute
 // box is a sandbox on which changes are deployed.
 type box struct {
 	*testbed.Sandbox
-	site     testbed.Status // with the owner's password
+	site     *report.Status // with the owner's password
 	disk     *disk          // of the state; nil where this system cannot have one
 	change   int            // number of the change that is being deployed
 	settings string         // file with the configuration of that change
@@ -38,11 +38,11 @@ func newBox(ctx context.Context, state string) (*box, error) {
 		return nil, err
 	}
 	b := &box{Sandbox: s, change: int(time.Now().Unix() % 1_000_000)}
-	if b.disk, err = mountDisk(filepath.Join(s.State, "pulumi")); err != nil {
+	if b.disk, err = mountDisk(s.File("pulumi")); err != nil {
 		fmt.Printf("without %q: %v\n", fullDisk, err)
 	}
-	if _, err := os.Stat(filepath.Join(s.State, "daemon.json")); err != nil {
-		if out, err := testbed.Output(s.Command(ctx, "up")); err != nil {
+	if _, err := os.Stat(s.File("daemon.json")); err != nil {
+		if out, err := testbed.Output(s.CLI(ctx, "up")); err != nil {
 			return b, fmt.Errorf("bring the sandbox up: %w\n%s", err, testbed.LastLines(out, 40))
 		}
 	}
@@ -98,7 +98,7 @@ type update struct {
 func (u update) living() string {
 	var alive []string
 	for _, p := range u.family {
-		if (p.program || p.isHelper()) && p.alive() {
+		if (p.program || p.isHelper()) && p.Alive() {
 			alive = append(alive, p.String())
 		}
 	}
@@ -109,7 +109,7 @@ func (u update) living() string {
 func (b *box) up(ctx context.Context, at func(point, *exec.Cmd)) update {
 	ctx, cancel := context.WithTimeout(ctx, upLimit)
 	defer cancel()
-	events := filepath.Join(b.State, fmt.Sprintf("events-%d.jsonl", time.Now().UnixNano()))
+	events := b.File(fmt.Sprintf("events-%d.jsonl", time.Now().UnixNano()))
 	defer os.Remove(events)
 	cmd, err := b.Pulumi(ctx, "up", "--yes", "--skip-preview", "--non-interactive", "--stack", "sandbox", "--config-file", b.settings, "--event-log", events)
 	if err != nil {

@@ -6,72 +6,36 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"plan-charge/sandbox/proc"
 )
 
-// process is one that an `up` has started. A PID alone may be used again.
+// process is one that an `up` has started.
 type process struct {
-	pid, parent int
-	started     string // clock ticks after boot
-	exe         string // path of the program
-	program     bool   // the Pulumi program
+	proc.Process
+	exe     string // path of the program
+	program bool   // the Pulumi program
 }
 
-func (p process) String() string { return fmt.Sprintf("%s (%d)", filepath.Base(p.exe), p.pid) }
-
-// readProcess returns a living process.
-func readProcess(pid int) (process, bool) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return process{}, false
-	}
-	text := string(data)
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // the name before it may hold spaces
-	if len(fields) < 20 || fields[0] == "Z" {
-		return process{}, false
-	}
-	parent, _ := strconv.Atoi(fields[1])
-	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)) // not readable for others' processes, which are not ours to kill
-	return process{pid: pid, parent: parent, started: fields[19], exe: strings.TrimSuffix(exe, " (deleted)")}, true
-}
-
-func (p process) alive() bool {
-	now, ok := readProcess(p.pid)
-	return ok && now.started == p.started
-}
+func (p process) String() string { return fmt.Sprintf("%s (%d)", filepath.Base(p.exe), p.PID) }
 
 // descendants are all processes below one.
-func descendants(root int) []process {
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	children := map[int][]process{}
-	for _, dir := range dirs {
-		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil {
-			continue
-		}
-		if p, ok := readProcess(pid); ok {
-			children[p.parent] = append(children[p.parent], p)
-		}
-	}
-	var all []process
-	next := []int{root}
-	for len(next) > 0 {
-		for _, p := range children[next[0]] {
-			p.program = p.isProgram()
-			all = append(all, p)
-			next = append(next, p.pid)
-		}
-		next = next[1:]
+func descendants(root int) (all []process) {
+	for _, below := range proc.Below(root) {
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", below.PID)) // not readable for others' processes, which are not ours to kill
+		p := process{Process: below, exe: strings.TrimSuffix(exe, " (deleted)")}
+		p.program = p.isProgram()
+		all = append(all, p)
 	}
 	return all
 }
 
 // isProgram tells the Pulumi program by the variable with which it finds its engine.
 func (p process) isProgram() bool {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
 	return err == nil && slices.ContainsFunc(strings.Split(string(data), "\x00"), func(v string) bool { return strings.HasPrefix(v, "PULUMI_MONITOR=") })
 }
 
@@ -93,7 +57,7 @@ func (p process) isHelper() bool {
 func kill(all []process, match func(process) bool) []string {
 	var names []string
 	for _, p := range all {
-		if match(p) && p.alive() && syscall.Kill(p.pid, syscall.SIGKILL) == nil {
+		if match(p) && p.Alive() && syscall.Kill(p.PID, syscall.SIGKILL) == nil {
 			names = append(names, p.String())
 		}
 	}
@@ -105,7 +69,7 @@ func slowDown(ctx context.Context, root int, how time.Duration) {
 	send := func(sig syscall.Signal) {
 		syscall.Kill(root, sig)
 		for _, p := range descendants(root) {
-			syscall.Kill(p.pid, sig) // one that has ended needs none
+			syscall.Kill(p.PID, sig) // one that has ended needs none
 		}
 	}
 	defer send(syscall.SIGCONT)

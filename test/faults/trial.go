@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -196,7 +195,7 @@ func (t trial) run(ctx context.Context, b *box) outcome {
 		bad("the point did not come")
 	}
 	outputs := []string{u.out, second.out}
-	o.first = strings.ReplaceAll(ending(u), b.State, "STATE")
+	o.first = strings.ReplaceAll(ending(u), b.Dir, "STATE")
 	if t.fault == twoUps {
 		o.first += "; the other: " + ending(second)
 		if (u.code == 0) == (second.code == 0) || !strings.Contains(u.out+second.out, "locked") {
@@ -271,7 +270,7 @@ func (b *box) recover(ctx context.Context, bad func(string, ...any)) (steps stri
 
 // restoreState puts the copy back that the engine keeps beside each file of its state.
 func (b *box) restoreState() error {
-	path := filepath.Join(b.State, "pulumi", ".pulumi", "stacks", "plan-charge", "sandbox.json")
+	path := b.File("pulumi", ".pulumi", "stacks", "plan-charge", "sandbox.json")
 	data, err := os.ReadFile(path + ".bak")
 	if err != nil {
 		return err

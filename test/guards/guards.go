@@ -84,7 +84,7 @@ var gating = []guard{
 		`{types.DesiredStatusRunning, types.DesiredStatusStopped}`, `{types.DesiredStatusRunning}`,
 		migrate, "TestWaitsForATaskThatIsStillStopping"},
 	{"a helper ends when the engine that started it dies", "internal/lifeline/lifeline.go",
-		`if dead := chain.broken(os.Getppid(), ps.FindProcess); dead != "" {`, `if dead := chain.broken(os.Getppid(), ps.FindProcess); dead == "?" {`,
+		`if dead := chain.broken(os.Getppid(), find); dead != "" {`, `if dead := chain.broken(os.Getppid(), find); dead == "?" {`,
 		"./internal/lifeline", "TestKilledEngineEndsTheWork"},
 	{"a new image migrates", "schema/migration.go",
 		`pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `pulumi.Array{pulumi.String(command), current.Generation},`,

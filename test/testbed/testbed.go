@@ -13,95 +13,77 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
+	"plan-charge/sandbox/box"
+	"plan-charge/sandbox/report"
 )
 
-// Sandbox is one that deploys the program in this project's folder.
+// Sandbox is a box for a test: one that deploys the program in this project's folder, and may go when it is closed.
 type Sandbox struct {
-	Project string // the program's folder
-	State   string // the folder of all that the sandbox remembers
+	*box.Box
+	passing bool // the folder goes with it
 
-	binary  string
-	env     []string // of the sandbox's own program
-	passing bool     // the folder goes with it
-
-	inside sync.Mutex // guards variables
-	// variables are those that make a shell one of the sandbox, by name; nil before somebody asked.
-	variables map[string]string
+	entering sync.Mutex
+	entered  bool // it was prepared and started
 }
 
-// New builds the sandbox's program and finds free ports. It starts nothing. An empty state means a new folder, which
+// New builds the sandbox's program and finds free ports. It starts nothing. An empty dir means a new folder, which
 // Close removes.
-func New(state string) (*Sandbox, error) {
-	project, err := projectDir()
-	if err != nil {
-		return nil, err
-	}
-	s := &Sandbox{Project: project, State: state, passing: state == ""}
+func New(dir string) (*Sandbox, error) {
+	s := &Sandbox{passing: dir == ""}
+	var err error
 	if s.passing {
 		// Short, because a Unix socket's path may have 107 bytes at the most.
-		if s.State, err = os.MkdirTemp("", "pc"); err != nil {
+		if dir, err = os.MkdirTemp("", "pc"); err != nil {
 			return nil, err
 		}
 	}
-	if s.State, err = filepath.Abs(s.State); err != nil {
+	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(os.MkdirAll(s.State, 0o711), os.Chmod(s.State, 0o711)); err != nil { // the database runs as another user
+	if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil { // the database runs as another user
 		return nil, err
 	}
-	offset, err := freeOffset()
+	ports, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
-	s.env = append(os.Environ(), "PLAN_CHARGE_STATE="+s.State, "PLAN_CHARGE_PORT_OFFSET="+strconv.Itoa(offset), "NO_COLOR=1")
-	s.binary = filepath.Join(s.State, "sandbox-under-test")
-	build := exec.Command("go", "build", "-o", s.binary, "./sandbox")
-	build.Dir = project
-	if out, err := build.CombinedOutput(); err != nil {
+	if s.Box, err = box.At(dir, ports, filepath.Join(dir, "sandbox-under-test")); err != nil {
+		return nil, err
+	}
+	if s.Project, err = box.Project(); err != nil {
+		return nil, err
+	}
+	build := exec.Command("go", "build", "-o", s.Program, "./sandbox")
+	build.Dir = s.Project
+	if out, err := Output(build); err != nil {
 		return nil, fmt.Errorf("build the sandbox: %w\n%s", err, out)
 	}
 	return s, nil
 }
 
-func projectDir() (string, error) {
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "Pulumi.sandbox.yaml")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the project's folder")
+// freePorts finds ports for a sandbox, also for a second database, that nobody has or is about to take.
+func freePorts() (box.Ports, error) {
+	for offset := 5000; offset < 40000; offset += 500 {
+		ports := box.PortsAt(offset)
+		if claim(offset) && ports.Free() == nil && free(ports.Database) && free(ports.Database+1) {
+			return ports, nil
 		}
 	}
-	return "", err
+	return box.Ports{}, errors.New("no free ports for a sandbox")
 }
 
-// freeOffset finds an offset at which all of a sandbox's ports are free, and nobody is about to take them.
-func freeOffset() (int, error) {
-search:
-	for offset := 5000; offset < 40000; offset += 500 {
-		if !claim(offset) {
-			continue
-		}
-		for _, port := range []int{4566, 4567, 4580, 15432, 15433} {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+offset))
-			if err != nil {
-				continue search
-			}
-			l.Close()
-		}
-		return offset, nil
+func free(port int) bool {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
 	}
-	return 0, errors.New("no free ports for a sandbox")
+	l.Close()
+	return true
 }
 
 var (
@@ -129,13 +111,13 @@ func claim(offset int) bool {
 func (s *Sandbox) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	if out, err := Output(s.Command(ctx, "stop")); err != nil {
-		return fmt.Errorf("stop the sandbox in %s: %w\n%s", s.State, err, out)
+	if err := s.Stop(ctx, io.Discard); err != nil {
+		return fmt.Errorf("stop the sandbox in %s: %w", s.Dir, err)
 	}
 	if !s.passing {
 		return nil
 	}
-	return os.RemoveAll(s.State)
+	return os.RemoveAll(s.Dir)
 }
 
 // Passing tells whether Close removes the folder.
@@ -144,9 +126,13 @@ func (s *Sandbox) Passing() bool { return s.passing }
 // Keep makes Close leave the folder.
 func (s *Sandbox) Keep() { s.passing = false }
 
-// Command prepares a call of the sandbox's program, such as Command(ctx, "up").
-func (s *Sandbox) Command(ctx context.Context, args ...string) *exec.Cmd {
-	return s.prepare(ctx, s.binary, s.env, args)
+// CLI prepares a call of the sandbox's program, such as CLI(ctx, "up").
+func (s *Sandbox) CLI(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.Program, args...)
+	cmd.Dir, cmd.Env = s.Project, append(os.Environ(), box.EnvState+"="+s.Dir, "NO_COLOR=1")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	return cmd
 }
 
 // Pulumi prepares a pulumi command inside the sandbox, which it starts where it does not run.
@@ -154,64 +140,43 @@ func (s *Sandbox) Pulumi(ctx context.Context, args ...string) (*exec.Cmd, error)
 	return s.Inside(ctx, "pulumi", append(args, "--color=never")...)
 }
 
-// Inside prepares any command in the sandbox's environment.
+// Inside prepares any command in the project's folder and the sandbox's environment.
 func (s *Sandbox) Inside(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
-	env := s.env[:len(s.env):len(s.env)]
-	for name, value := range s.variables {
-		env = append(env, name+"="+value)
-	}
-	for _, dir := range filepath.SplitList(s.variables["PATH"]) {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			name = path
-			break
-		}
-	}
-	return s.prepare(ctx, name, env, args), nil
-}
-
-func (s *Sandbox) prepare(ctx context.Context, name string, env, args []string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = s.Project, env
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd := s.Command(ctx, name, args...)
+	cmd.Dir, cmd.Env = s.Project, append(cmd.Env, "NO_COLOR=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, nil, nil
 	cmd.WaitDelay = time.Minute
-	return cmd
+	return cmd, nil
 }
 
-var export = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
-
-// enter asks the sandbox, once, what its environment is.
+// enter prepares and starts the sandbox, once: a test that stops it starts it again itself.
 func (s *Sandbox) enter(ctx context.Context) error {
-	s.inside.Lock()
-	defer s.inside.Unlock()
-	if s.variables != nil {
+	s.entering.Lock()
+	defer s.entering.Unlock()
+	if s.entered {
 		return nil
 	}
-	cmd := s.Command(ctx, "env")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
+	var said bytes.Buffer
+	err := s.Prepare(ctx, &said)
+	if err == nil {
+		err = s.Start(ctx, &said)
+	}
 	if err != nil {
-		return fmt.Errorf("the sandbox's environment: %w\n%s", err, errs.String())
+		return fmt.Errorf("start the sandbox in %s: %w\n%s", s.Dir, err, said.String())
 	}
-	s.variables = map[string]string{}
-	for _, v := range export.FindAllStringSubmatch(string(out), -1) {
-		s.variables[v[1]] = v[2]
-	}
+	s.entered = true
 	return nil
 }
 
-// AWS is for calls as somebody with the sandbox's credentials.
-func (s *Sandbox) AWS(ctx context.Context) (aws.Config, error) {
+// Status asks what runs and where; withPassword puts the owner's password into the database's URL.
+func (s *Sandbox) Status(ctx context.Context, withPassword bool) (*report.Status, error) {
 	if err := s.enter(ctx); err != nil {
-		return aws.Config{}, err
+		return nil, err
 	}
-	return aws.Config{
-		Region: s.variables["AWS_REGION"], BaseEndpoint: aws.String(s.variables["AWS_ENDPOINT_URL"]),
-		Credentials: credentials.NewStaticCredentialsProvider(s.variables["AWS_ACCESS_KEY_ID"], s.variables["AWS_SECRET_ACCESS_KEY"], ""),
-	}, nil
+	return report.Look(ctx, s.Box, withPassword)
 }
 
 // Config copies the stack's configuration with texts replaced, pairs of old and new, to a file in the state folder.
@@ -228,67 +193,8 @@ func (s *Sandbox) Config(name string, replace ...string) (path string, err error
 		}
 		text = strings.Replace(text, replace[0], replace[1], 1)
 	}
-	path = filepath.Join(s.State, name)
+	path = s.File(name)
 	return path, os.WriteFile(path, []byte(text), 0o600)
-}
-
-// Status is what `status --json` prints.
-type Status struct {
-	Edge     string         // URL of the CDN edge
-	AWS      string         `json:"aws"` // URL of the AWS API
-	Database string         // URL of the database as its owner
-	Outputs  map[string]any // of the stack
-}
-
-// Status asks what runs and where; withPassword puts the owner's password into the database's URL.
-func (s *Sandbox) Status(ctx context.Context, withPassword bool) (Status, error) {
-	args := []string{"status", "--json"}
-	if withPassword {
-		args = append(args, "--show-secrets")
-	}
-	cmd := s.Command(ctx, args...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		return Status{}, fmt.Errorf("status: %w\n%s", err, errs.String())
-	}
-	var status Status
-	if err := json.Unmarshal(out, &status); err != nil {
-		return Status{}, fmt.Errorf("status prints no JSON: %w", err)
-	}
-	return status, nil
-}
-
-// Output is one of the stack's outputs, "" where it has none of that name.
-func (s Status) Output(name string) string {
-	value, _ := s.Outputs[name].(string)
-	return value
-}
-
-// Request is what a viewer's browser sends for a path of the site, made so that the edge gets it.
-func (s Status) Request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.Edge+path, body)
-	if err != nil {
-		return nil, err
-	}
-	req.Host = strings.TrimPrefix(s.Output("siteUrl"), "https://")
-	return req, nil
-}
-
-// Get asks for a path of the site and reads the answer to its end.
-func (s Status) Get(ctx context.Context, path string) (*http.Response, error) {
-	req, err := s.Request(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp, err
 }
 
 // Container is one that runs.
@@ -317,7 +223,7 @@ func (s *Sandbox) Database(ctx context.Context, stack string) (Container, error)
 // Engine calls the process engine, for what somebody would do with `docker stop`.
 func (s *Sandbox) Engine(ctx context.Context, method, path string, into any) error {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(s.State, "engine.sock"))
+		return (&net.Dialer{}).DialContext(ctx, "unix", s.File("engine.sock"))
 	}}}
 	return Call(ctx, &client, method, "http://engine"+path, "", into)
 }

@@ -3,16 +3,16 @@ package testbed
 import "testing"
 
 func TestNoTwoSandboxesGetTheSamePorts(t *testing.T) {
-	first, err := freeOffset()
+	first, err := freePorts()
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := freeOffset()
+	second, err := freePorts()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first == second {
-		t.Errorf("both got %d", first)
+		t.Errorf("both got %+v", first)
 	}
 }
 

@@ -1,4 +1,6 @@
-package test
+// Package e2e deploys the whole program on sandboxes of its own: the real engine, the real AWS provider, PostgreSQL,
+// Alembic and HTTP. The tests of one sandbox run in order, as the days of a deployment do.
+package e2e
 
 import (
 	"context"
@@ -19,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 
+	"plan-charge/sandbox/report"
 	"plan-charge/test/testbed"
 )
 
@@ -28,12 +31,18 @@ const (
 	strangerOrg = "00000000-0000-0000-0000-0000000000ff"
 )
 
+// box is a sandbox in a part of a test.
+type box struct {
+	*testbed.Box
+	t *testing.T
+}
+
 // TestDeployment is the life of a deployment from an empty account to its end, with a second stack beside it.
 func TestDeployment(t *testing.T) {
 	t.Parallel() // it mostly waits
-	b := newBox(t)
+	b := &box{testbed.NewBox(t), t}
 	t.Cleanup(func() { os.Remove(b.secondConfig()) })
-	b.must(b.pulumi("version"))
+	b.Must(b.Pulumi("version"))
 	looked := make(chan struct{}) // the second stack needs the first one no more
 	t.Run("SideBySide", func(t *testing.T) {
 		t.Run("First", func(t *testing.T) {
@@ -77,16 +86,16 @@ func (b *box) steps(t *testing.T, days ...day) {
 }
 
 func (b *box) step(t *testing.T, name string, f func(*testing.T, *box)) bool {
-	return t.Run(name, func(t *testing.T) { here := *b; here.t = t; f(t, &here) })
+	return t.Run(name, func(t *testing.T) { f(t, &box{b.With(t), t}) })
 }
 
 func destroy(b *box, stack string) {
 	b.t.Helper()
-	b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack))
+	b.Must(b.Pulumi("destroy", "--yes", "--skip-preview", "--stack", stack))
 }
 
 func firstUp(t *testing.T, b *box) {
-	r := b.must(b.run(25*time.Minute, "up"))
+	r := b.Must(b.Run(25*time.Minute, "up"))
 	for _, line := range []string{
 		`✓ login, basic token +4xx +4\d\d`,
 		`✓ login, cache-busting query +4xx +4\d\d`,
@@ -99,16 +108,20 @@ func firstUp(t *testing.T, b *box) {
 		`tools +aws (official|bridged), command (official|stand-in), postgresql (official|bridged), pulumi (official|built), `,
 		`time: pulumi up`,
 	} {
-		if !regexp.MustCompile(line).MatchString(r.out) {
+		if !regexp.MustCompile(line).MatchString(r.Out) {
 			t.Errorf("the closing table has no line like %q", line)
 		}
 	}
-	s := b.status()
+	s := b.Site()
 	for _, name := range []string{"siteUrl", "distributionId", "cluster", "service", "databaseAddress", "revision", "execCommand"} {
-		s.output(t, name)
+		s.Output(t, name)
 	}
-	if want := "plan-charge-sandbox-cluster"; s.output(t, "cluster") != want {
-		t.Errorf("cluster: got %s, want %s", s.output(t, "cluster"), want)
+	if want := "plan-charge-sandbox-cluster"; s.Output(t, "cluster") != want {
+		t.Errorf("cluster: got %s, want %s", s.Output(t, "cluster"), want)
+	}
+	var printed report.Status
+	if out := b.Must(b.Run(time.Minute, "status", "--json")).Out; json.Unmarshal([]byte(out), &printed) != nil || printed.Database != s.Database || printed.Output("cluster") != s.Output(t, "cluster") {
+		t.Errorf("status --json: got\n%s\nwant %+v", out, s.Status)
 	}
 	if u, err := url.Parse(s.Database); err != nil || u.Host == "" {
 		t.Errorf("database: got %q", s.Database)
@@ -118,24 +131,16 @@ func firstUp(t *testing.T, b *box) {
 }
 
 func secondUp(t *testing.T, b *box) {
-	r := b.must(b.run(10*time.Minute, "up"))
-	if !regexp.MustCompile(`Resources:\s+\d+ unchanged\s`).MatchString(r.out) {
-		t.Errorf("the second up changed something:\n%s", testbed.LastLines(r.out, 60))
+	r := b.Must(b.Run(10*time.Minute, "up"))
+	if !regexp.MustCompile(`Resources:\s+\d+ unchanged\s`).MatchString(r.Out) {
+		t.Errorf("the second up changed something:\n%s", testbed.LastLines(r.Out, 60))
 	}
-	b.wantNoDrift()
-}
-
-// wantNoDrift asks as a scheduled drift check would.
-func (b *box) wantNoDrift() {
-	b.t.Helper()
-	if r := b.pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.code != 0 {
-		b.t.Fatalf("refresh reports drift (exit code %d):\n%s", r.code, testbed.LastLines(r.out, 80))
-	}
+	b.WantNoDrift()
 }
 
 func rows(t *testing.T, b *box) {
 	ctx := context.Background()
-	conn := b.connect()
+	conn := b.Connect()
 	exec := func(sql string, args ...any) {
 		t.Helper()
 		if _, err := conn.Exec(ctx, sql, args...); err != nil {
@@ -174,14 +179,14 @@ func rows(t *testing.T, b *box) {
 			exec(`UPDATE users SET organization_id = $1 WHERE organization_id = $2`, ndaPartners, c.id)
 		}
 		exec(c.sql, c.id)
-		if r := b.pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.code != 7 {
-			t.Errorf("%s: refresh --expect-no-changes ended with %d, want 7", c.what, r.code)
+		if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code != 7 {
+			t.Errorf("%s: refresh --expect-no-changes ended with %d, want 7", c.what, r.Code)
 		} else {
-			wantIn(t, r.out, c.says...)
+			testbed.WantIn(t, r.Out, c.says...)
 		}
-		r := b.must(b.pulumi("refresh", "--yes", "--skip-preview", "--diff"))
-		wantIn(t, r.out, c.says...)
-		b.must(b.pulumi("up", "--yes", "--skip-preview"))
+		r := b.Must(b.Pulumi("refresh", "--yes", "--skip-preview", "--diff"))
+		testbed.WantIn(t, r.Out, c.says...)
+		b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 		after, otherAfter := read(c.id), read(map[string]string{ndaPartners: defaultOrg, defaultOrg: ndaPartners}[c.id])
 		if after.name != before.name || after.deleted != nil {
 			t.Errorf("%s: up did not heal it: %+v", c.what, after)
@@ -199,56 +204,52 @@ func rows(t *testing.T, b *box) {
 	if now := read(strangerOrg); now != stranger {
 		t.Errorf("somebody else's organization changed from %+v to %+v", stranger, now)
 	}
-	b.wantNoDrift()
+	b.WantNoDrift()
 }
 
 func downgrade(t *testing.T, b *box) {
 	ctx := context.Background()
-	s := b.status()
-	head := s.output(t, "revision")
-	task := b.runTask(`["alembic","downgrade","-1"]`)
+	s := b.Site()
+	head := s.Output(t, "revision")
+	task := b.runTask("alembic", "downgrade", "-1")
 	if task != 0 {
 		t.Fatalf("alembic downgrade ended with %d", task)
 	}
-	conn := b.connect()
+	conn := b.Connect()
 	var at string
 	if err := conn.QueryRow(ctx, `SELECT version_num FROM alembic_version`).Scan(&at); err != nil || at == head {
 		t.Fatalf("the downgrade did nothing: at %s, %v", at, err)
 	}
-	if r := b.pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.code != 7 {
-		t.Errorf("refresh ended with %d, want 7", r.code)
+	if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code != 7 {
+		t.Errorf("refresh ended with %d, want 7", r.Code)
 	} else {
-		wantIn(t, r.out, at, head)
+		testbed.WantIn(t, r.Out, at, head)
 	}
-	b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
-	r := b.must(b.pulumi("up", "--yes", "--skip-preview"))
-	wantIn(t, r.out, "migration")
+	b.Must(b.Pulumi("refresh", "--yes", "--skip-preview"))
+	r := b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
+	testbed.WantIn(t, r.Out, "migration")
 	if err := conn.QueryRow(ctx, `SELECT version_num FROM alembic_version`).Scan(&at); err != nil || at != head {
 		t.Errorf("up did not migrate again: at %s, want %s (%v)", at, head, err)
 	}
-	b.wantNoDrift()
+	b.WantNoDrift()
 }
 
 // runTask runs a command by hand with the migration's task definition, and returns its exit code.
-func (b *box) runTask(command string) int {
+func (b *box) runTask(command ...string) int {
 	b.t.Helper()
 	ctx := context.Background()
-	s := b.status()
-	client := ecs.NewFromConfig(b.aws())
-	var argv []string
-	if err := json.Unmarshal([]byte(command), &argv); err != nil {
-		b.t.Fatal(err)
-	}
-	services, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String(s.output(b.t, "cluster")), Services: []string{s.output(b.t, "service")}})
+	s := b.Site()
+	client := ecs.NewFromConfig(b.AWS())
+	services, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String(s.Output(b.t, "cluster")), Services: []string{s.Output(b.t, "service")}})
 	if err != nil || len(services.Services) != 1 {
 		b.t.Fatalf("describe the service: %v", err)
 	}
-	out, err := client.RunTask(ctx, runTaskInput(s.output(b.t, "cluster"), "plan-charge-sandbox-migration", argv, services.Services[0].NetworkConfiguration))
+	out, err := client.RunTask(ctx, runTaskInput(s.Output(b.t, "cluster"), "plan-charge-sandbox-migration", command, services.Services[0].NetworkConfiguration))
 	if err != nil || len(out.Tasks) != 1 {
 		b.t.Fatalf("run task: %v %+v", err, out)
 	}
 	waiter := ecs.NewTasksStoppedWaiter(client, func(o *ecs.TasksStoppedWaiterOptions) { o.MinDelay = time.Second; o.MaxDelay = time.Second })
-	stopped, err := waiter.WaitForOutput(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(s.output(b.t, "cluster")), Tasks: []string{aws.ToString(out.Tasks[0].TaskArn)}}, 2*time.Minute)
+	stopped, err := waiter.WaitForOutput(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(s.Output(b.t, "cluster")), Tasks: []string{aws.ToString(out.Tasks[0].TaskArn)}}, 2*time.Minute)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -259,23 +260,14 @@ func (b *box) runTask(command string) int {
 	return int(*code)
 }
 
-func (b *box) aws() aws.Config {
-	b.t.Helper()
-	cfg, err := b.AWS(context.Background())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return cfg
-}
-
 // cacheableCodes are the error codes that CloudFront lets a distribution set a caching time for.
 var cacheableCodes = []int32{400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504}
 
 func errorCaching(t *testing.T, b *box) {
 	ctx := context.Background()
-	s := b.status()
-	client := cloudfront.NewFromConfig(b.aws())
-	id := s.output(t, "distributionId")
+	s := b.Site()
+	client := cloudfront.NewFromConfig(b.AWS())
+	id := s.Output(t, "distributionId")
 	config, err := client.GetDistributionConfig(ctx, &cloudfront.GetDistributionConfigInput{Id: &id})
 	if err != nil {
 		t.Fatal(err)
@@ -294,7 +286,7 @@ func errorCaching(t *testing.T, b *box) {
 	}
 
 	const failing = "/api/v1/no-such-page"
-	first, second := get(t, s, failing), get(t, s, failing)
+	first, second := s.Get(t, failing), s.Get(t, failing)
 	if first.StatusCode != 404 || fromCache(second) {
 		t.Errorf("a repeated failing GET: %s, then %s with Age %q", first.Status, second.Status, second.Header.Get("Age"))
 	}
@@ -304,47 +296,47 @@ func errorCaching(t *testing.T, b *box) {
 	if _, err := client.UpdateDistribution(ctx, &cloudfront.UpdateDistributionInput{Id: &id, IfMatch: config.ETag, DistributionConfig: &removed}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 15*time.Second, "the edge to cache errors by default", func() bool {
-		get(t, s, failing)
-		return fromCache(get(t, s, failing))
+	testbed.Eventually(t, 15*time.Second, "the edge to cache errors by default", func() bool {
+		s.Get(t, failing)
+		return fromCache(s.Get(t, failing))
 	})
 	// A fresh error is served from the cache for 10 s, CloudFront's default.
 	path := fmt.Sprintf("%s-%d", failing, time.Now().UnixNano()) // the query is no part of the key when caching is disabled
-	get(t, s, path)
+	s.Get(t, path)
 	began := time.Now()
-	if !fromCache(get(t, s, path)) {
+	if !fromCache(s.Get(t, path)) {
 		t.Error("the repeated GET was answered by the origin")
 	}
-	eventually(t, 15*time.Second, "the cached error to expire", func() bool { return !fromCache(get(t, s, path)) })
+	testbed.Eventually(t, 15*time.Second, "the cached error to expire", func() bool { return !fromCache(s.Get(t, path)) })
 	if took := time.Since(began); took < 8*time.Second || took > 12*time.Second {
 		t.Errorf("the error was cached for %s, want about 10 s", took.Round(100*time.Millisecond))
 	}
-	if r := b.pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.code != 7 {
-		t.Errorf("refresh ended with %d, want 7", r.code)
+	if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code != 7 {
+		t.Errorf("refresh ended with %d, want 7", r.Code)
 	} else {
-		wantIn(t, r.out, "customErrorResponses")
+		testbed.WantIn(t, r.Out, "customErrorResponses")
 	}
-	b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
-	b.must(b.pulumi("up", "--yes", "--skip-preview"))
-	eventually(t, 15*time.Second, "the edge to ask the origin again", func() bool {
-		get(t, s, failing)
-		return !fromCache(get(t, s, failing))
+	b.Must(b.Pulumi("refresh", "--yes", "--skip-preview"))
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
+	testbed.Eventually(t, 15*time.Second, "the edge to ask the origin again", func() bool {
+		s.Get(t, failing)
+		return !fromCache(s.Get(t, failing))
 	})
-	b.wantNoDrift()
+	b.WantNoDrift()
 }
 
 // fromCache tells what only an answer from the edge's cache carries.
 func fromCache(r *http.Response) bool { return r.Header.Get("Age") != "" }
 
 func previewWithoutDatabase(t *testing.T, b *box) {
-	database := b.database()
-	b.do("stop", database)
-	defer b.do("start", database)
-	r := b.pulumi("preview", "--diff", "--config-file", b.config("name: NDA Partners", "name: NDA Partners SAS"))
-	if r.code != 0 {
-		t.Fatalf("preview ended with %d:\n%s", r.code, testbed.LastLines(r.out, 60))
+	database := b.Database()
+	b.Do("stop", database)
+	defer b.Do("start", database)
+	r := b.Pulumi("preview", "--diff", "--config-file", b.Changed("name: NDA Partners", "name: NDA Partners SAS"))
+	if r.Code != 0 {
+		t.Fatalf("preview ended with %d:\n%s", r.Code, testbed.LastLines(r.Out, 60))
 	}
-	wantIn(t, r.out, "id="+ndaPartners, `name: "NDA Partners" => "NDA Partners SAS"`, "1 to update", "could not")
+	testbed.WantIn(t, r.Out, "id="+ndaPartners, `name: "NDA Partners" => "NDA Partners SAS"`, "1 to update", "could not")
 }
 
 func secrets(t *testing.T, b *box) {
@@ -353,13 +345,13 @@ func secrets(t *testing.T, b *box) {
 		t.Fatal(err)
 	}
 
-	preview := b.must(b.pulumi("preview", "--diff", "--show-replacement-steps"))
-	places := map[string]string{"preview": preview.out, "state": b.must(b.pulumi("stack", "export")).out, "outputs": b.must(b.pulumi("stack", "output")).out}
-	err = filepath.Walk(b.State, func(path string, info os.FileInfo, err error) error {
+	preview := b.Must(b.Pulumi("preview", "--diff", "--show-replacement-steps"))
+	places := map[string]string{"preview": preview.Out, "state": b.Must(b.Pulumi("stack", "export")).Out, "outputs": b.Must(b.Pulumi("stack", "output")).Out}
+	err = filepath.Walk(b.Dir, func(path string, info os.FileInfo, err error) error {
 		if err != nil || !info.Mode().IsRegular() || info.Size() > 64<<20 {
 			return nil
 		}
-		rel, _ := filepath.Rel(b.State, path)
+		rel, _ := filepath.Rel(b.Dir, path)
 		// The emulator keeps its Secrets Manager and the database its files: those hold secrets by design, readable by their owner only.
 		if strings.HasSuffix(rel, ".log") || strings.HasSuffix(rel, ".jsonl") || strings.HasPrefix(rel, "pulumi"+string(filepath.Separator)) {
 			data, err := os.ReadFile(path)
@@ -381,7 +373,7 @@ func secrets(t *testing.T, b *box) {
 	}
 	places["process arguments"] = argv.String()
 
-	client := ecs.NewFromConfig(b.aws())
+	client := ecs.NewFromConfig(b.AWS())
 	families, err := client.ListTaskDefinitions(context.Background(), &ecs.ListTaskDefinitionsInput{})
 	if err != nil {
 		t.Fatal(err)
@@ -424,40 +416,40 @@ func comeAndGo(t *testing.T, b *box) {
 	if err := os.WriteFile(b.secondConfig(), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.must(b.pulumi("stack", "init", secondStack, "--no-select"))
-	b.must(b.pulumi("up", "--yes", "--skip-preview", "--stack", secondStack))
+	b.Must(b.Pulumi("stack", "init", secondStack, "--no-select"))
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--stack", secondStack))
 	b.bothServe()
-	b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", secondStack))
-	first := b.status()
-	if r := get(t, first, "/health"); r.StatusCode != 200 {
+	b.Must(b.Pulumi("destroy", "--yes", "--skip-preview", "--stack", secondStack))
+	first := b.Site()
+	if r := first.Get(t, "/health"); r.StatusCode != 200 {
 		t.Errorf("destroying the second stack took the first one down: %s", r.Status)
 	}
-	b.must(b.pulumi("up", "--yes", "--skip-preview", "--stack", secondStack))
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--stack", secondStack))
 	b.bothServe()
 }
 
 func (b *box) bothServe() {
 	b.t.Helper()
-	outputs := b.must(b.pulumi("stack", "output", "--json", "--stack", secondStack))
-	var second status
-	second.Edge = b.status().Edge
-	if err := json.Unmarshal([]byte(outputs.out), &second.Outputs); err != nil {
-		b.t.Fatalf("outputs of the second stack: %v\n%s", err, outputs.out)
+	outputs := b.Must(b.Pulumi("stack", "output", "--json", "--stack", secondStack))
+	second := testbed.Site{Status: &report.Status{}}
+	second.Edge = b.Site().Edge
+	if err := json.Unmarshal([]byte(outputs.Out), &second.Outputs); err != nil {
+		b.t.Fatalf("outputs of the second stack: %v\n%s", err, outputs.Out)
 	}
-	if got := second.output(b.t, "cluster"); got != "plan-charge-second-cluster" {
+	if got := second.Output(b.t, "cluster"); got != "plan-charge-second-cluster" {
 		b.t.Errorf("the second stack's cluster is %s", got)
 	}
-	if r := get(b.t, second, "/health"); r.StatusCode != 200 {
+	if r := second.Get(b.t, "/health"); r.StatusCode != 200 {
 		b.t.Errorf("the second stack: %s", r.Status)
 	}
-	first := b.status()
-	if first.Output("siteUrl") == "" { // still on its way
+	first := b.Site()
+	if first.Status.Output("siteUrl") == "" { // still on its way
 		return
 	}
-	if first.output(b.t, "siteUrl") == second.output(b.t, "siteUrl") {
+	if first.Output(b.t, "siteUrl") == second.Output(b.t, "siteUrl") {
 		b.t.Error("the two stacks share a site")
 	}
-	if r := get(b.t, first, "/health"); r.StatusCode != 200 {
+	if r := first.Get(b.t, "/health"); r.StatusCode != 200 {
 		b.t.Errorf("the first stack: %s", r.Status)
 	}
 }
@@ -466,7 +458,7 @@ func (b *box) bothServe() {
 func (b *box) wantEmptyAccount() {
 	b.t.Helper()
 	ctx := context.Background()
-	cfg := b.aws()
+	cfg := b.AWS()
 	db := rds.NewFromConfig(cfg)
 	instances, err := db.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{})
 	if err != nil {

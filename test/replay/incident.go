@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"context"
@@ -19,6 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"plan-charge/internal/progress"
+	"plan-charge/sandbox/box"
+	"plan-charge/sandbox/report"
 )
 
 // What the incident leaves behind that no program declares.
@@ -39,23 +41,19 @@ type incident struct {
 	definition                     string // the task definition registered by hand
 }
 
-func newIncident(ctx context.Context, s *state, report *statusReport) (*incident, error) {
-	cfg, err := awsConfig(ctx, s)
+func newIncident(ctx context.Context, b *box.Box, status *report.Status) (*incident, error) {
+	cfg, err := b.AWS(ctx)
 	if err != nil {
 		return nil, err
 	}
-	owner, err := url.Parse(report.Database)
+	owner, err := url.Parse(status.Database)
 	if err != nil {
 		return nil, errors.New("the owner's database URL cannot be parsed")
 	}
-	text := func(name string) string {
-		v, _ := report.Outputs[name].(string)
-		return v
-	}
 	return &incident{
 		ecs: ecs.NewFromConfig(cfg), cdn: cloudfront.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), owner: owner,
-		cluster: text("cluster"), service: text("service"), distribution: text("distributionId"), appSecret: text("databaseUrlSecret"),
-		migrationFamily: strings.TrimSuffix(text("service"), "backend") + "migration",
+		cluster: status.Output("cluster"), service: status.Output("service"), distribution: status.Output("distributionId"), appSecret: status.Output("databaseUrlSecret"),
+		migrationFamily: strings.TrimSuffix(status.Output("service"), "backend") + "migration",
 	}, nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"bytes"
@@ -26,6 +26,7 @@ import (
 
 	"plan-charge/internal/progress"
 	"plan-charge/sandbox/gateway"
+	"plan-charge/sandbox/proc"
 )
 
 // daemon is what the background process says of itself.
@@ -36,36 +37,31 @@ type daemon struct {
 }
 
 func (d daemon) alive() bool {
-	if d.PID == 0 {
-		return false
-	}
-	started, err := startTime(d.PID)
-	return err == nil && started == d.Started
+	return d.PID != 0 && proc.Process{PID: d.PID, Started: d.Started}.Alive()
 }
 
-// startTime reads field 22 of /proc/PID/stat.
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
+// PID is the background process's; 0 where it does not run.
+func (b *Box) PID() int {
+	if d := b.daemon(); d.alive() {
+		return d.PID
 	}
-	_, rest, ok := strings.Cut(string(data), ") ") // the name before it may hold spaces
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 || fields[0] == "Z" {
-		return 0, fmt.Errorf("process %d has ended", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	return 0
 }
 
-// ensureDaemon makes sure that the background process of this very program runs and answers.
-func ensureDaemon(ctx context.Context, w io.Writer, s *state) error {
-	hash, err := executableHash()
+// daemon reads what the background process said of itself. Absent or damaged, there is nothing to keep.
+func (b *Box) daemon() (d daemon) {
+	_ = readJSON(b.File("daemon.json"), &d)
+	return d
+}
+
+// Start makes sure that the background process runs, as this very program, and answers. The box is prepared.
+func (b *Box) Start(ctx context.Context, w io.Writer) error {
+	hash, err := fileHash(b.Program)
 	if err != nil {
 		return err
 	}
-	var d daemon
-	_ = readJSON(s.file("daemon.json"), &d) // absent or damaged: nothing to keep
-	if d.alive() && d.Binary == hash && answers(s) {
+	d := b.daemon()
+	if d.alive() && d.Binary == hash && b.Running() {
 		return nil
 	}
 	if d.alive() {
@@ -76,51 +72,45 @@ func ensureDaemon(ctx context.Context, w io.Writer, s *state) error {
 			return err
 		}
 	}
-	for name, port := range map[string]int{"gateway": s.Ports.Gateway, "emulator": s.Ports.Emulator, "edge": s.Ports.Edge} {
-		if err := portFree(name, port); err != nil {
-			return err
-		}
+	if err := b.Ports.Free(); err != nil {
+		return err
 	}
 	step := progress.Start(w, "start the sandbox", 8*time.Second)
-	err = launch(ctx, s, hash)
+	err = b.launch(ctx, hash)
 	step.Done(err)
 	return err
 }
 
-func launch(ctx context.Context, s *state, hash string) error {
+func (b *Box) launch(ctx context.Context, hash string) error {
 	// `go run` removes its program when it ends, so the background process needs a copy.
-	self, err := os.Executable()
-	if err != nil {
+	bin := b.File("daemon-" + hash)
+	if err := copyFile(b.Program, bin); err != nil {
 		return err
 	}
-	bin := s.file("daemon-" + hash)
-	if err := copyFile(self, bin); err != nil {
-		return err
-	}
-	if older, err := filepath.Glob(s.file("daemon-*")); err == nil {
+	if older, err := filepath.Glob(b.File("daemon-*")); err == nil {
 		for _, path := range older {
 			if path != bin {
 				os.Remove(path) // a copy of an earlier version; one left behind does no harm
 			}
 		}
 	}
-	logFile, err := os.OpenFile(s.file("daemon.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	logFile, err := os.OpenFile(b.File("daemon.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer logFile.Close()
 	cmd := exec.Command(bin, "serve")
-	cmd.Dir = s.dir
+	cmd.Dir, cmd.Env = b.Dir, append(os.Environ(), EnvState+"="+b.Dir)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	started, err := startTime(cmd.Process.Pid)
+	process, err := proc.Find(cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(s.file("daemon.json"), daemon{PID: cmd.Process.Pid, Started: started, Binary: hash}); err != nil {
+	if err := writeJSON(b.File("daemon.json"), daemon{PID: process.PID, Started: process.Started, Binary: hash}); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
@@ -129,29 +119,29 @@ func launch(ctx context.Context, s *state, hash string) error {
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for !answers(s) {
+	for !b.Running() {
 		select {
 		case <-tick.C:
 		case <-ended:
-			return fmt.Errorf("it ended while starting; the end of %s:\n%s", s.file("daemon.log"), tail(s.file("daemon.log"), 15))
+			return fmt.Errorf("it ended while starting; the end of %s:\n%s", b.File("daemon.log"), tail(b.File("daemon.log"), 15))
 		case <-ctx.Done():
-			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", s.file("daemon.log"), tail(s.file("daemon.log"), 15))
+			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", b.File("daemon.log"), tail(b.File("daemon.log"), 15))
 		}
 	}
-	if err := awaitDatabases(ctx, s); err != nil {
+	if err := b.awaitDatabases(ctx); err != nil {
 		return err
 	}
-	return awaitServices(ctx, s)
+	return b.awaitServices(ctx)
 }
 
 // awaitServices gives the services of an earlier run half a minute to serve again. One that cannot is not the sandbox's
 // fault, and a deployment may be on its way to mend it.
-func awaitServices(ctx context.Context, s *state) error {
+func (b *Box) awaitServices(ctx context.Context) error {
 	patience := time.After(30 * time.Second)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		steady, err := servicesSteady(ctx, s)
+		steady, err := b.servicesSteady(ctx)
 		if steady || err != nil {
 			return err
 		}
@@ -165,8 +155,8 @@ func awaitServices(ctx context.Context, s *state) error {
 	}
 }
 
-func servicesSteady(ctx context.Context, s *state) (bool, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.gatewayURL()+"/_sandbox/services", nil)
+func (b *Box) servicesSteady(ctx context.Context) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.GatewayURL()+"/_sandbox/services", nil)
 	if err != nil {
 		return false, err
 	}
@@ -183,8 +173,8 @@ func servicesSteady(ctx context.Context, s *state) (bool, error) {
 }
 
 // awaitDatabases waits until the databases of an earlier run serve again: the emulator starts them after it answers.
-func awaitDatabases(ctx context.Context, s *state) error {
-	cfg, err := awsConfig(ctx, s)
+func (b *Box) awaitDatabases(ctx context.Context) error {
+	cfg, err := b.AWS(ctx)
 	if err != nil {
 		return err
 	}
@@ -204,7 +194,7 @@ func awaitDatabases(ctx context.Context, s *state) error {
 			case <-tick.C:
 			case <-ctx.Done():
 				return fmt.Errorf("database %s at %s did not come back; the end of %s:\n%s",
-					aws.ToString(db.DBInstanceIdentifier), address, s.file("daemon.log"), tail(s.file("daemon.log"), 15))
+					aws.ToString(db.DBInstanceIdentifier), address, b.File("daemon.log"), tail(b.File("daemon.log"), 15))
 			}
 		}
 	}
@@ -223,15 +213,15 @@ func serves(ctx context.Context, address string) bool {
 	return errors.As(err, &answer) && answer.Code != startingUp
 }
 
-// answers tells whether the gateway reaches the emulator and the edge listens.
-func answers(s *state) bool {
+// Running tells whether the gateway reaches the emulator and the edge listens.
+func (b *Box) Running() bool {
 	client := http.Client{Timeout: 2 * time.Second}
-	resp, err := client.Get(s.gatewayURL() + "/_ministack/health")
+	resp, err := client.Get(b.GatewayURL() + "/_ministack/health")
 	if err != nil {
 		return false
 	}
 	resp.Body.Close()
-	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(s.edgeURL(), "http://"), time.Second)
+	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(b.EdgeURL(), "http://"), time.Second)
 	if err != nil {
 		return false
 	}
@@ -258,32 +248,24 @@ func stopDaemon(ctx context.Context, d daemon) error {
 	return nil
 }
 
-func stop(ctx context.Context) error {
-	s, err := openState()
-	if err != nil {
-		return err
-	}
-	var d daemon
-	_ = readJSON(s.file("daemon.json"), &d)
+// Stop ends the background process and all that it runs. What was deployed is kept for the next Start.
+func (b *Box) Stop(ctx context.Context, w io.Writer) error {
+	d := b.daemon()
 	if !d.alive() {
-		fmt.Println("the sandbox does not run")
+		fmt.Fprintln(w, "the sandbox does not run")
 		return nil
 	}
-	step := progress.Start(os.Stdout, "stop the sandbox", 5*time.Second)
-	err = stopDaemon(ctx, d)
+	step := progress.Start(w, "stop the sandbox", 5*time.Second)
+	err := stopDaemon(ctx, d)
 	step.Done(err)
 	if err == nil {
-		fmt.Printf("What was deployed is kept in %s for the next 'up'; remove that folder to start from an empty account.\n", s.dir)
+		fmt.Fprintf(w, "What was deployed is kept in %s for the next 'up'; remove that folder to start from an empty account.\n", b.Dir)
 	}
 	return err
 }
 
-func executableHash() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Open(self)
+func fileHash(path string) (string, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -323,13 +305,4 @@ func tail(path string, lines int) string {
 	}
 	all := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
-}
-
-func portFree(name string, port int) error {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return fmt.Errorf("port %d, which the sandbox's %s needs, is in use: stop what uses it ('ss -ltnp | grep %d' names it), or set %s=1000 and %s to a new folder",
-			port, name, port, envOffset, envState)
-	}
-	return l.Close()
 }

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"context"
@@ -7,15 +7,17 @@ import (
 	"strings"
 	"time"
 
+	"plan-charge/sandbox/box"
+	"plan-charge/sandbox/report"
 	"plan-charge/test/replay/timeline"
 )
 
 // shortest is what an unchanged resource must have taken to be in the picture.
 const shortest = 200 * time.Millisecond
 
-// pulumiUp runs `pulumi up` on the sandbox's stack and records it. The event log stays in the sandbox's folder.
-func pulumiUp(ctx context.Context, box *sandbox, project, log string, flags ...string) (*timeline.Run, error) {
-	path := box.state.file(log)
+// Up runs `pulumi up` on the sandbox's stack and records it. The event log stays in the sandbox's folder.
+func Up(ctx context.Context, b *box.Box, log string, flags ...string) (*timeline.Run, error) {
+	path := b.File(log)
 	// An old log would be taken for the beginning of this one. A log shows much of an account, though no secret.
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, err
@@ -25,9 +27,8 @@ func pulumiUp(ctx context.Context, box *sandbox, project, log string, flags ...s
 	}
 	args := append([]string{"up", "--yes", "--skip-preview", "--stack", "sandbox"}, flags...)
 	fmt.Printf("\n$ pulumi %s\n", strings.Join(args, " "))
-	cmd := box.command(ctx, "pulumi", append(args, "--event-log", path)...)
-	cmd.Dir = project
-	cmd.Env = append(os.Environ(), "PULUMI_DEBUG_COMMANDS=true") // which is what --event-log asks for
+	cmd := b.Pulumi(ctx, append(args, "--event-log", path)...)
+	cmd.Env = append(cmd.Env, "PULUMI_DEBUG_COMMANDS=true") // which is what --event-log asks for
 
 	began := time.Now()
 	run := timeline.NewRun(began)
@@ -44,9 +45,9 @@ func pulumiUp(ctx context.Context, box *sandbox, project, log string, flags ...s
 	return run, err
 }
 
-// draw writes the picture of a run and says where.
-func draw(ctx context.Context, box *sandbox, project string, run *timeline.Run, path, title string, marks []timeline.Mark) error {
-	export, err := exportStack(ctx, box, project)
+// Draw writes the picture of a run and says where.
+func Draw(ctx context.Context, b *box.Box, run *timeline.Run, path, title string, marks []timeline.Mark) error {
+	export, err := report.Export(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -60,10 +61,4 @@ func draw(ctx context.Context, box *sandbox, project string, run *timeline.Run, 
 	}
 	fmt.Printf("\n  timeline of the run: %s\n", path)
 	return nil
-}
-
-func exportStack(ctx context.Context, box *sandbox, project string) ([]byte, error) {
-	cmd := box.command(ctx, "pulumi", "stack", "export", "--stack", "sandbox")
-	cmd.Dir, cmd.Stdout = project, nil
-	return cmd.Output()
 }

@@ -1,4 +1,4 @@
-package test
+package rollouts
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"plan-charge/test/testbed"
+	"plan-charge/sandbox/report"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 
 // viewer is a client of the site that asks all the time, as users do, and remembers what it was told.
 type viewer struct {
-	site   testbed.Status
+	site   *report.Status
 	client http.Client
 	end    chan struct{}
 	asking sync.WaitGroup
@@ -39,7 +39,7 @@ type viewer struct {
 }
 
 // watch starts a viewer of a site.
-func watch(site testbed.Status) *viewer {
+func watch(site *report.Status) *viewer {
 	v := &viewer{
 		site: site, end: make(chan struct{}), statuses: map[string]int{}, good: time.Now(),
 		client: http.Client{Timeout: 20 * time.Second},
@@ -57,9 +57,7 @@ func watch(site testbed.Status) *viewer {
 			if i%2 == 0 {
 				v.asking.Go(func() { v.ask(http.MethodGet, "/health", "", 200) })
 			} else {
-				v.asking.Go(func() {
-					v.ask(http.MethodPost, "/api/v1/auth/sso/token-exchange", `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`, 400)
-				})
+				v.asking.Go(func() { v.ask(http.MethodPost, report.LoginPath, report.StructuredLogin, 400) })
 			}
 		}
 	})
@@ -68,11 +66,10 @@ func watch(site testbed.Status) *viewer {
 
 func (v *viewer) ask(method, path, body string, want int) {
 	began := time.Now()
-	req, err := v.site.Request(context.Background(), method, path, strings.NewReader(body))
+	req, err := v.site.Request(context.Background(), method, path, body)
 	if err != nil {
 		panic(err) // the URL is a constant but for the edge's address
 	}
-	req.Header.Set("Content-Type", "application/json")
 	resp, err := v.client.Do(req)
 	status, version := "no answer", ""
 	if err == nil {

@@ -1,4 +1,5 @@
-package main
+// Package cloud puts the sandbox's parts together: the process engine, the emulator, the gateway before it and the CDN edge.
+package cloud
 
 import (
 	"context"
@@ -11,26 +12,22 @@ import (
 	"sync"
 
 	"plan-charge/sandbox/backend"
+	"plan-charge/sandbox/box"
 	"plan-charge/sandbox/edge"
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
 )
 
-// serve is the background process: the process engine, the emulator, the gateway in front of it and the CDN edge, until
-// it is told to end or one of them fails.
-func serve(ctx context.Context) error {
-	s, err := openState()
-	if err != nil {
-		return err
-	}
+// Serve is the background process of a sandbox: it runs all parts until it is told to end or one of them fails.
+func Serve(ctx context.Context, b *box.Box) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	images, err := images(ctx)
 	if err != nil {
 		return err
 	}
-	socket := s.file("engine.sock")
-	containers, err := engine.New(engine.Options{Socket: socket, Dir: s.file("engine"), Images: images, Log: log.With("part", "engine")})
+	socket := b.File("engine.sock")
+	containers, err := engine.New(engine.Options{Socket: socket, Dir: b.File("engine"), Images: images, Log: log.With("part", "engine")})
 	if err != nil {
 		return err
 	}
@@ -39,20 +36,20 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	cloud, err := emulator.New(emulator.Options{
-		Venv: venv, Port: s.Ports.Emulator, StateDir: s.file("account"), DockerHost: "unix://" + socket,
-		Region: "eu-west-3", DatabasePort: s.Ports.Database, Log: os.Stderr,
+		Venv: venv, Port: b.Ports.Emulator, StateDir: b.File("account"), DockerHost: "unix://" + socket,
+		Region: box.Region, DatabasePort: b.Ports.Database, Log: os.Stderr,
 	})
 	if err != nil {
 		return err
 	}
 	front, err := gateway.New(gateway.Options{
-		Listen: fmt.Sprintf("127.0.0.1:%d", s.Ports.Gateway), Upstream: cloud.URL(), Dir: s.file("gateway"),
-		DockerSocket: socket, Region: "eu-west-3", Log: log.With("part", "gateway"),
+		Listen: fmt.Sprintf("127.0.0.1:%d", b.Ports.Gateway), Upstream: cloud.URL(), Dir: b.File("gateway"),
+		DockerSocket: socket, Region: box.Region, Log: log.With("part", "gateway"),
 	})
 	if err != nil {
 		return err
 	}
-	cdn, err := edge.New(edge.Options{Listen: fmt.Sprintf("127.0.0.1:%d", s.Ports.Edge), AWSEndpoint: cloud.URL(), Balancers: s.gatewayURL(), Log: os.Stderr})
+	cdn, err := edge.New(edge.Options{Listen: fmt.Sprintf("127.0.0.1:%d", b.Ports.Edge), AWSEndpoint: cloud.URL(), Balancers: b.GatewayURL(), Log: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,10 @@
-package main
+package replay
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/sandbox/backend"
+	"plan-charge/sandbox/report"
 )
 
 const (
@@ -126,28 +124,16 @@ func watch(ctx context.Context, w io.Writer, symptoms []*symptom) (stop func()) 
 }
 
 // symptoms of the incident: its four faults and what users see of them.
-func (i *incident) symptoms(report *statusReport) ([]*symptom, error) {
-	site, _ := report.Outputs["siteUrl"].(string)
-	v := viewer{edge: report.Edge, host: strings.TrimPrefix(site, "https://")}
+func (i *incident) symptoms(status *report.Status) ([]*symptom, error) {
 	right := strings.TrimPrefix(i.owner.Path, "/")
-
-	const email = "replay.user@nda-partners.com"
-	token, err := backend.SignToken(email, "Replay User")
+	valid, err := report.ValidLogin("replay.user@nda-partners.com", "Replay User")
 	if err != nil {
 		return nil, err
 	}
-	valid, err := json.Marshal(map[string]any{
-		"userInfo":     map[string]string{"email": email, "name": "Replay User", "id": "replay-user"},
-		"access_token": token,
-	})
-	if err != nil {
-		return nil, err
-	}
-	const structured = `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`
 	login := func(body string, want int) func(context.Context) (string, bool) {
 		return func(ctx context.Context) (string, bool) {
-			code, err := post(ctx, v.edge, v.host, loginPath, body)
-			return codeText(code, err), err == nil && code == want
+			code, text := status.Login(ctx, "", body)
+			return text, code == want
 		}
 	}
 	unique := 0
@@ -157,12 +143,12 @@ func (i *incident) symptoms(report *statusReport) ([]*symptom, error) {
 		{what: "no organizations", fault: true, look: i.organizations()},
 		{what: "errors are cached by default", fault: true, look: func(ctx context.Context) (string, bool) {
 			unique++
-			return v.twice(ctx, fmt.Sprintf("/api/v1/no-such-page-%d-%d", time.Now().UnixNano(), unique), 404)
+			return twice(ctx, status, fmt.Sprintf("/api/v1/no-such-page-%d-%d", time.Now().UnixNano(), unique), 404)
 		}},
-		{what: "login, structured", look: login(structured, 400)},
-		{what: "login, valid token", look: login(string(valid), 200)},
+		{what: "login, structured", look: login(report.StructuredLogin, 400)},
+		{what: "login, valid token", look: login(valid, 200)},
 		{what: "GET /api/v1/organizations", look: func(ctx context.Context) (string, bool) {
-			return v.twice(ctx, "/api/v1/organizations", 200)
+			return twice(ctx, status, "/api/v1/organizations", 200)
 		}},
 	}, nil
 }
@@ -283,40 +269,21 @@ func (i *incident) organizations() func(context.Context) (string, bool) {
 	})
 }
 
-// viewer is somebody who asks the site through the edge.
-type viewer struct{ edge, host string }
-
-// twice asks for a path two times: only a cache gives the first answer again.
-func (v viewer) twice(ctx context.Context, path string, want int) (string, bool) {
-	first, _, err := v.get(ctx, path)
+// twice asks the site for a path two times: only a cache gives the first answer again.
+func twice(ctx context.Context, site *report.Status, path string, want int) (string, bool) {
+	first, err := site.Get(ctx, path)
 	if err != nil {
 		return err.Error(), false
 	}
-	second, age, err := v.get(ctx, path)
+	second, err := site.Get(ctx, path)
 	if err != nil {
 		return err.Error(), false
 	}
-	if age != "" {
-		return fmt.Sprintf("%d, then %d from the cache (Age %s)", first, second, age), false
+	if age := second.Header.Get("Age"); age != "" { // which only an answer from a cache has
+		return fmt.Sprintf("%d, then %d from the cache (Age %s)", first.StatusCode, second.StatusCode, age), false
 	}
-	if first != second {
-		return fmt.Sprintf("%d, then %d", first, second), false
+	if first.StatusCode != second.StatusCode {
+		return fmt.Sprintf("%d, then %d", first.StatusCode, second.StatusCode), false
 	}
-	return fmt.Sprintf("%d, both from the origin", first), first == want
-}
-
-// get returns the status and the age, which only an answer from a cache has.
-func (v viewer) get(ctx context.Context, path string) (status int, age string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.edge+path, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	req.Host = v.host
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, resp.Header.Get("Age"), err
+	return fmt.Sprintf("%d, both from the origin", first.StatusCode), first.StatusCode == want
 }

@@ -1,4 +1,6 @@
-package test
+// Package rollouts deploys what must fail and then what works, on a sandbox of its own, and looks at the site from
+// outside all the while.
+package rollouts
 
 import (
 	"context"
@@ -23,6 +25,12 @@ import (
 
 // allFaults asks for the slow failures too. CI leaves them to `make faults`.
 var allFaults = os.Getenv("PLAN_CHARGE_FAULTS") == "all"
+
+// box is a sandbox in a part of a test.
+type box struct {
+	*testbed.Box
+	t *testing.T
+}
 
 // failingUp is an `up` that must fail and leave everything as it was.
 type failingUp struct {
@@ -80,18 +88,18 @@ var failingUps = []failingUp{
 // TestRollouts deploys what must fail and then what works, and looks at the site from outside all the while.
 func TestRollouts(t *testing.T) {
 	t.Parallel() // it mostly waits
-	b := newBox(t)
-	b.must(b.run(25*time.Minute, "up"))
-	s := b.status()
+	b := &box{testbed.NewBox(t), t}
+	b.Must(b.Run(25*time.Minute, "up"))
+	s := b.Site()
 	table := "| pulumi up | ended | took | requests | statuses | longest gap | served by |\n|---|---|---|---|---|---|---|\n"
 	// watched runs one `up` with a client outside, and adds the client's log to the table.
-	watched := func(t *testing.T, b *box, name, image string, replace ...string) (result, *viewer) {
+	watched := func(t *testing.T, b *box, name, image string, replace ...string) (testbed.Result, *viewer) {
 		v := watch(s.Status)
 		began := time.Now()
 		r := b.upWith(image, replace...)
 		v.stop()
 		ended := "failed"
-		if r.code == 0 {
+		if r.Code == 0 {
 			ended = "succeeded"
 		}
 		cells := append([]string{name, ended, fmt.Sprintf("%.0f s", time.Since(began).Seconds())}, v.row()...)
@@ -99,7 +107,7 @@ func TestRollouts(t *testing.T) {
 		return r, v
 	}
 	step := func(name string, f func(t *testing.T, b *box)) {
-		t.Run(name, func(t *testing.T) { here := *b; here.t = t; f(t, &here) })
+		t.Run(name, func(t *testing.T) { f(t, &box{b.With(t), t}) })
 	}
 
 	step("the state outlives a stop", restart)
@@ -115,15 +123,15 @@ func TestRollouts(t *testing.T) {
 			}
 			r, v := watched(t, b, c.name, c.image, c.replace...)
 			undo()
-			if r.code == 0 {
+			if r.Code == 0 {
 				t.Fatal("up reports a success")
 			}
-			wantIn(t, r.out, c.says...)
+			testbed.WantIn(t, r.Out, c.says...)
 			if after := b.look(s); after != before {
 				t.Errorf("it left something behind:\nbefore %+v\nafter  %+v", before, after)
 			}
 			if c.rollback { // what runs is named, and it is what ran before
-				wantIn(t, r.out, "running: "+before.definition)
+				testbed.WantIn(t, r.Out, "running: "+before.definition)
 			}
 			if !c.sees5xx {
 				v.wantUndisturbed(t, gapAllowed+c.waits)
@@ -139,19 +147,19 @@ func TestRollouts(t *testing.T) {
 
 	if allFaults {
 		step("what was changed by hand is taken back by a rollout that fails", func(t *testing.T, b *box) {
-			b.must(b.upWith("1.0.0")) // so that the service is all there is to do
+			b.Must(b.upWith("1.0.0")) // so that the service is all there is to do
 			before := b.look(s)
 			b.deployByHand(s, "1.0.2")
 			stop := b.kill("plan-charge/backend:1.0.0", func(context.Context) bool { return true })
-			b.must(b.pulumi("refresh", "--yes", "--skip-preview"))
+			b.Must(b.Pulumi("refresh", "--yes", "--skip-preview"))
 			r, v := watched(t, b, "taking back what was deployed by hand fails", "1.0.0")
 			stop()
-			if r.code == 0 {
+			if r.Code == 0 {
 				t.Error("up reports a success")
 			}
-			wantIn(t, r.out, "does not run what was deployed", "wanted:  "+before.definition, "running: by-hand:")
+			testbed.WantIn(t, r.Out, "does not run what was deployed", "wanted:  "+before.definition, "running: by-hand:")
 			v.wantUndisturbed(t, gapAllowed)
-			b.must(b.upWith("1.0.0")) // asks again, without a refresh
+			b.Must(b.upWith("1.0.0")) // asks again, without a refresh
 			if after := b.look(s); after != before {
 				t.Errorf("it left something behind:\nbefore %+v\nafter  %+v", before, after)
 			}
@@ -161,11 +169,11 @@ func TestRollouts(t *testing.T) {
 	step("good version converges after the failures", func(t *testing.T, b *box) {
 		before := b.look(s)
 		r, v := watched(t, b, "a good version after all of these", "1.1.0")
-		b.must(r)
+		b.Must(r)
 		v.wantUndisturbed(t, gapAllowed)
 		after := b.look(s)
-		if before.revision != "0003" || after.revision != "0004" || b.status().output(t, "revision") != "0004" {
-			t.Errorf("revision: %s before, %s after, %s in the outputs", before.revision, after.revision, b.status().output(t, "revision"))
+		if before.revision != "0003" || after.revision != "0004" || b.Site().Output(t, "revision") != "0004" {
+			t.Errorf("revision: %s before, %s after, %s in the outputs", before.revision, after.revision, b.Site().Output(t, "revision"))
 		}
 		if after.definition == before.definition || after.organizations != before.organizations {
 			t.Errorf("before %+v\nafter  %+v", before, after)
@@ -174,8 +182,8 @@ func TestRollouts(t *testing.T) {
 			t.Errorf("served by %v, want %v", v.versions, want)
 		}
 		b.wantMigratedFirst(s, after.definition)
-		if r := b.pulumi("preview", "--refresh", "--expect-no-changes", "--diff", "--config-file", b.config("plan-charge/backend:1.0.0", "plan-charge/backend:1.1.0")); r.code != 0 {
-			t.Errorf("the next preview would change something (exit code %d):\n%s", r.code, testbed.LastLines(r.out, 60))
+		if r := b.Pulumi("preview", "--refresh", "--expect-no-changes", "--diff", "--config-file", b.Changed("plan-charge/backend:1.0.0", "plan-charge/backend:1.1.0")); r.Code != 0 {
+			t.Errorf("the next preview would change something (exit code %d):\n%s", r.Code, testbed.LastLines(r.Out, 60))
 		}
 	})
 	t.Logf("what a client outside saw:\n%s", table)
@@ -201,26 +209,26 @@ rolling deployment cannot hide, and what rolls it back.
 
 // restart stops the sandbox and starts it again.
 func restart(t *testing.T, b *box) {
-	before := b.status()
-	b.must(b.run(2*time.Minute, "stop"))
+	before := b.Site()
+	b.Must(b.Run(2*time.Minute, "stop"))
 	if resp, err := http.Get(before.Edge); err == nil {
 		resp.Body.Close()
 		t.Error("the edge still answers after stop")
 	}
-	b.must(b.run(10*time.Minute, "up"))
-	b.wantNoDrift()
+	b.Must(b.Run(10*time.Minute, "up"))
+	b.WantNoDrift()
 }
 
 // upWith deploys an image, with changes to the sandbox's configuration.
-func (b *box) upWith(image string, replace ...string) result {
+func (b *box) upWith(image string, replace ...string) testbed.Result {
 	b.t.Helper()
-	config := b.config(append([]string{"plan-charge/backend:1.0.0", "plan-charge/backend:" + image}, replace...)...)
-	return b.pulumi("up", "--yes", "--skip-preview", "--config-file", config)
+	config := b.Changed(append([]string{"plan-charge/backend:1.0.0", "plan-charge/backend:" + image}, replace...)...)
+	return b.Pulumi("up", "--yes", "--skip-preview", "--config-file", config)
 }
 
 // killMigration kills the next migration's process when it has written its first lines.
 func killMigration(b *box) (undo func()) {
-	logs, began := cloudwatchlogs.NewFromConfig(b.aws()), time.Now()
+	logs, began := cloudwatchlogs.NewFromConfig(b.AWS()), time.Now()
 	return b.kill("hang-migration", func(ctx context.Context) bool {
 		out, err := logs.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{
 			LogGroupName: aws.String("/plan-charge-sandbox/migration"), StartTime: aws.Int64(began.UnixMilli()),
@@ -249,11 +257,11 @@ func (b *box) kill(image string, may func(context.Context) bool) (stop func()) {
 }
 
 // deployByHand makes the service run another image, as somebody does in the console, and waits until it does.
-func (b *box) deployByHand(s status, tag string) {
+func (b *box) deployByHand(s testbed.Site, tag string) {
 	b.t.Helper()
 	ctx := context.Background()
-	client := ecs.NewFromConfig(b.aws())
-	cluster, service := s.output(b.t, "cluster"), s.output(b.t, "service")
+	client := ecs.NewFromConfig(b.AWS())
+	cluster, service := s.Output(b.t, "cluster"), s.Output(b.t, "service")
 	described, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
 	if err != nil || len(described.Services) != 1 {
 		b.t.Fatalf("describe the service: %v", err)
@@ -275,7 +283,7 @@ func (b *box) deployByHand(s status, tag string) {
 	if _, err := client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &cluster, Service: &service, TaskDefinition: made.TaskDefinition.TaskDefinitionArn}); err != nil {
 		b.t.Fatal(err)
 	}
-	eventually(b.t, 2*time.Minute, "the version deployed by hand", func() bool {
+	testbed.Eventually(b.t, 2*time.Minute, "the version deployed by hand", func() bool {
 		out, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
 		return err == nil && len(out.Services) == 1 && len(out.Services[0].Deployments) == 1 && out.Services[0].Deployments[0].RolloutState == ecstypes.DeploymentRolloutStateCompleted
 	})
@@ -283,7 +291,7 @@ func (b *box) deployByHand(s status, tag string) {
 
 // readUsers leaves a transaction open that has read the table users, as a query editor does.
 func readUsers(b *box) (undo func()) {
-	conn := b.connect()
+	conn := b.Connect()
 	tx, err := conn.Begin(context.Background())
 	if err != nil {
 		b.t.Fatal(err)
@@ -296,8 +304,8 @@ func readUsers(b *box) (undo func()) {
 
 // deleteOwnerSecret schedules the migration's secret for deletion, from where it can be brought back.
 func deleteOwnerSecret(b *box) (undo func()) {
-	client := secretsmanager.NewFromConfig(b.aws())
-	arn := b.status().output(b.t, "migrationUrlSecret")
+	client := secretsmanager.NewFromConfig(b.AWS())
+	arn := b.Site().Output(b.t, "migrationUrlSecret")
 	if _, err := client.DeleteSecret(context.Background(), &secretsmanager.DeleteSecretInput{SecretId: &arn, RecoveryWindowInDays: aws.Int64(7)}); err != nil {
 		b.t.Fatal(err)
 	}
@@ -318,14 +326,14 @@ type sight struct {
 	tasks         int // migration tasks that run
 }
 
-func (b *box) look(s status) sight {
+func (b *box) look(s testbed.Site) sight {
 	b.t.Helper()
 	ctx := context.Background()
-	client := ecs.NewFromConfig(b.aws())
-	cluster, service := s.output(b.t, "cluster"), s.output(b.t, "service")
+	client := ecs.NewFromConfig(b.AWS())
+	cluster, service := s.Output(b.t, "cluster"), s.Output(b.t, "service")
 	var now sight
 	// A failed deployment stays visible for a few seconds.
-	eventually(b.t, 30*time.Second, "a single deployment", func() bool {
+	testbed.Eventually(b.t, 30*time.Second, "a single deployment", func() bool {
 		out, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
 		if err != nil || len(out.Services) != 1 {
 			b.t.Fatalf("describe the service: %v", err)
@@ -339,7 +347,7 @@ func (b *box) look(s status) sight {
 		b.t.Fatal(err)
 	}
 	now.tasks = len(tasks.TaskArns)
-	conn := b.connect()
+	conn := b.Connect()
 	err = conn.QueryRow(ctx, `SELECT
 		(SELECT version_num FROM alembic_version),
 		(SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace),
@@ -351,11 +359,11 @@ func (b *box) look(s status) sight {
 }
 
 // wantMigratedFirst compares the end of the last migration with the first task that it had to come before.
-func (b *box) wantMigratedFirst(s status, definition string) {
+func (b *box) wantMigratedFirst(s testbed.Site, definition string) {
 	b.t.Helper()
 	ctx := context.Background()
-	client := ecs.NewFromConfig(b.aws())
-	cluster := s.output(b.t, "cluster")
+	client := ecs.NewFromConfig(b.AWS())
+	cluster := s.Output(b.t, "cluster")
 	tasks := func(in ecs.ListTasksInput) []ecstypes.Task {
 		b.t.Helper()
 		in.Cluster = &cluster
@@ -375,7 +383,7 @@ func (b *box) wantMigratedFirst(s status, definition string) {
 			migrated = *task.StoppedAt
 		}
 	}
-	for _, task := range tasks(ecs.ListTasksInput{ServiceName: aws.String(s.output(b.t, "service"))}) {
+	for _, task := range tasks(ecs.ListTasksInput{ServiceName: aws.String(s.Output(b.t, "service"))}) {
 		if strings.HasSuffix(aws.ToString(task.TaskDefinitionArn), "/"+definition) && task.CreatedAt.Before(migrated) {
 			b.t.Errorf("a task of %s was made at %s, before the migration had ended at %s", definition, task.CreatedAt, migrated)
 		}

@@ -1,4 +1,5 @@
-package main
+// Package replay builds the incident on a sandbox by hand, and watches how one `pulumi up` heals it.
+package replay
 
 import (
 	"context"
@@ -10,37 +11,19 @@ import (
 	"time"
 
 	"plan-charge/internal/progress"
+	"plan-charge/sandbox/box"
+	"plan-charge/sandbox/report"
 	"plan-charge/test/replay/timeline"
 )
 
-// replay builds the incident by hand, runs the ordinary `pulumi up` on it and watches from outside how its faults
-// disappear. The picture of that run is written to a file.
-func replay(ctx context.Context, picture string) error {
-	project, err := projectDir()
+// Run builds the incident by hand, runs the ordinary `pulumi up` on it and watches from outside how its faults
+// disappear. A deployment that works is there; the picture of that run is written to a file.
+func Run(ctx context.Context, b *box.Box, picture string) error {
+	status, err := report.Look(ctx, b, true)
 	if err != nil {
 		return err
 	}
-	box, err := start(ctx, os.Stdout)
-	if err != nil {
-		return err
-	}
-	if picture == "" {
-		picture = box.state.file("replay.svg")
-	}
-	report, err := describe(ctx, box, project, true)
-	if err != nil {
-		return err
-	}
-	if report.Outputs["verification"] == nil {
-		fmt.Println("Nothing that works is deployed, so that comes first.")
-		if err := up(ctx, "--refresh"); err != nil { // a replay that failed leaves its faults
-			return err
-		}
-		if report, err = describe(ctx, box, project, true); err != nil {
-			return err
-		}
-	}
-	i, err := newIncident(ctx, box.state, report)
+	i, err := newIncident(ctx, b, status)
 	if err != nil {
 		return err
 	}
@@ -49,7 +32,7 @@ func replay(ctx context.Context, picture string) error {
 	if err := i.build(ctx, os.Stdout); err != nil {
 		return err
 	}
-	symptoms, err := i.symptoms(report)
+	symptoms, err := i.symptoms(status)
 	if err != nil {
 		return err
 	}
@@ -68,7 +51,7 @@ func replay(ctx context.Context, picture string) error {
 	healing := progress.Start(os.Stdout, "heal it by one pulumi up", time.Minute)
 	stop := watch(ctx, os.Stdout, symptoms)
 	// Line by line, because what is seen from outside is said between its lines.
-	run, err := pulumiUp(ctx, box, project, "replay.jsonl", "--refresh", "--non-interactive", "--suppress-progress")
+	run, err := Up(ctx, b, "replay.jsonl", "--refresh", "--non-interactive", "--suppress-progress")
 	stop()
 	healing.Done(err)
 	if err != nil {
@@ -80,7 +63,7 @@ func replay(ctx context.Context, picture string) error {
 	}
 
 	printReplay(os.Stdout, symptoms, began)
-	drawn := draw(ctx, box, project, run, picture, "The incident, and one pulumi up", marks(symptoms, began))
+	drawn := Draw(ctx, b, run, picture, "The incident, and one pulumi up", marks(symptoms, began))
 	return errors.Join(err, left(symptoms), drawn)
 }
 

@@ -1,4 +1,4 @@
-package main
+package box
 
 import (
 	"context"
@@ -19,72 +19,73 @@ import (
 	"plan-charge/tools/toolchain"
 )
 
-// sandbox is a sandbox whose parts are there; whether it runs is another matter.
-type sandbox struct {
-	state *state
-	tools *toolchain.Tools
-	// variables are what makes an ordinary shell one that works on the sandbox, as NAME=value.
-	variables []string
-}
-
-// setup fetches and builds what the sandbox needs. With a full cache it takes no time.
-func setup(ctx context.Context, w io.Writer) (*sandbox, error) {
-	if err := ensureSystem(ctx, w); err != nil {
-		return nil, err
+// Prepare fetches and builds what the sandbox needs. With a full cache it takes no time.
+func (b *Box) Prepare(ctx context.Context, w io.Writer) error {
+	var err error
+	if b.Project, err = Project(); err != nil {
+		return err
 	}
-	s, err := openState()
-	if err != nil {
-		return nil, err
+	if err := ensureSystem(ctx, w); err != nil {
+		return err
 	}
 	if _, err := emulator.Ensure(ctx, w); err != nil {
-		return nil, err
+		return err
 	}
 	if _, _, err := backend.Ensure(ctx, w); err != nil {
-		return nil, err
+		return err
 	}
-	tools, err := toolchain.Ensure(ctx, w)
+	if b.Tools, err = toolchain.Ensure(ctx, w); err != nil {
+		return err
+	}
+	prepared, err := b.Tools.Prepare(b.File("pulumi-home"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	prepared, err := tools.Prepare(s.file("pulumi-home"))
-	if err != nil {
-		return nil, err
-	}
-	return &sandbox{state: s, tools: tools, variables: append(prepared,
-		"PATH="+tools.BinDir+string(os.PathListSeparator)+withoutDir(os.Getenv("PATH"), tools.BinDir),
-		"AWS_ENDPOINT_URL="+s.gatewayURL(),
+	b.variables = append(prepared,
+		"PATH="+b.Tools.BinDir+string(os.PathListSeparator)+withoutDir(os.Getenv("PATH"), b.Tools.BinDir),
+		"AWS_ENDPOINT_URL="+b.GatewayURL(),
 		"AWS_ACCESS_KEY_ID=test",
 		"AWS_SECRET_ACCESS_KEY=test",
-		"AWS_REGION=eu-west-3",
+		"AWS_REGION="+Region,
 		"AWS_EC2_METADATA_DISABLED=true",
 		// Without metadata: those files are not written in one step, and one cut short by a kill makes the state unreadable.
-		"PULUMI_BACKEND_URL=file://"+s.file("pulumi")+"?metadata=skip",
+		"PULUMI_BACKEND_URL=file://"+b.File("pulumi")+"?metadata=skip",
 		"PULUMI_CONFIG_PASSPHRASE=sandbox",
-		"PLAN_CHARGE_CONNECT_TO="+s.edgeURL(),
-	)}, nil
+		"PLAN_CHARGE_CONNECT_TO="+b.EdgeURL(),
+	)
+	return nil
 }
 
-// start is setup, with the background process running.
-func start(ctx context.Context, w io.Writer) (*sandbox, error) {
-	box, err := setup(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	return box, ensureDaemon(ctx, w, box.state)
+// Env is what makes an ordinary shell one that works on the sandbox, as NAME=value; empty before Prepare.
+func (b *Box) Env() []string { return slices.Clone(b.variables) }
+
+// Pulumi prepares a pulumi command on the program that the sandbox deploys.
+func (b *Box) Pulumi(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := b.Command(ctx, "pulumi", args...)
+	cmd.Dir = b.Project
+	return cmd
 }
 
-// command prepares a command in the sandbox's environment, on this process's terminal.
-func (b *sandbox) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	for _, v := range b.variables {
-		key, value, _ := strings.Cut(v, "=")
-		os.Setenv(key, value) // here too, so that name is looked up on the new PATH
-	}
-	cmd := exec.CommandContext(ctx, name, args...)
+// Command prepares a command in the sandbox's environment, on this process's terminal.
+func (b *Box) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, b.lookPath(name), args...)
+	cmd.Env = append(os.Environ(), b.variables...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// An interrupt reaches the child by the terminal; it gets time to end in its own way.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Minute
 	return cmd
+}
+
+// lookPath finds a program on the sandbox's PATH.
+func (b *Box) lookPath(name string) string {
+	if b.Tools == nil || filepath.Base(name) != name {
+		return name
+	}
+	if path, err := exec.LookPath(filepath.Join(b.Tools.BinDir, name)); err == nil {
+		return path
+	}
+	return name // the rest of that PATH is this process's own
 }
 
 // withoutDir drops dir from a search path, so that asking for the environment twice does not grow it.
@@ -129,8 +130,8 @@ func apt(ctx context.Context, packages []string) error {
 	return nil
 }
 
-// projectDir finds the program from the current folder upwards.
-func projectDir() (string, error) {
+// Project finds the program that is deployed, from the current folder upwards.
+func Project() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

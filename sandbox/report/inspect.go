@@ -1,11 +1,10 @@
-package main
+package report
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"sort"
 	"strings"
@@ -13,18 +12,21 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/sandbox/backend"
+	"plan-charge/sandbox/box"
 	"plan-charge/tools/toolchain"
 )
 
-// loginPath is where a login starts; the three bodies below are the incident's.
-const loginPath = "/api/v1/auth/sso/token-exchange"
-
-// inspection is what the table at the end of `up` shows.
-type inspection struct {
+// Inspection is what the table at the end of `up` shows.
+type Inspection struct {
 	rows      []row
 	resources map[string]int // by package, such as "aws"
 	tools     map[string]toolchain.Kind
+}
+
+// Phase is one part of a run.
+type Phase struct {
+	Name string
+	Took time.Duration
 }
 
 type row struct {
@@ -33,11 +35,12 @@ type row struct {
 	got            string
 }
 
-func (i *inspection) add(what, expected, got string, ok bool) {
+func (i *Inspection) add(what, expected, got string, ok bool) {
 	i.rows = append(i.rows, row{ok, what, expected, got})
 }
 
-func (i *inspection) good() bool {
+// Good tells whether everything works.
+func (i *Inspection) Good() bool {
 	for _, r := range i.rows {
 		if !r.ok {
 			return false
@@ -46,52 +49,37 @@ func (i *inspection) good() bool {
 	return true
 }
 
-// inspect looks at the deployment from outside: through the edge as a client, and into the database as its owner.
-func inspect(ctx context.Context, box *sandbox, project string) (*inspection, error) {
-	i := &inspection{tools: box.tools.Kinds}
-	report, err := describe(ctx, box, project, true)
+// Inspect looks at the deployment from outside: through the edge as a client, and into the database as its owner.
+func Inspect(ctx context.Context, b *box.Box) (*Inspection, error) {
+	i := &Inspection{tools: b.Tools.Kinds}
+	s, err := Look(ctx, b, true)
 	if err != nil {
 		return nil, err
 	}
-	site, _ := report.Outputs["siteUrl"].(string)
-	host := strings.TrimPrefix(site, "https://")
-
-	basic := `{"token":"test"}`
-	structured := `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`
-	for _, probe := range []struct{ what, path, body, expected string }{
-		{"login, basic token", loginPath, basic, "4xx"},
-		{"login, cache-busting query", loginPath + fmt.Sprintf("?t=%d", time.Now().UnixNano()), basic, "4xx"},
-		{"login, structured", loginPath, structured, "400"},
+	const basic, email = `{"token":"test"}`, "sandbox.user@nda-partners.com"
+	valid, err := ValidLogin(email, "Sandbox User")
+	if err != nil {
+		return nil, err
+	}
+	for _, login := range []struct{ what, query, body, expected string }{
+		{"login, basic token", "", basic, "4xx"},
+		{"login, cache-busting query", fmt.Sprintf("?t=%d", time.Now().UnixNano()), basic, "4xx"},
+		{"login, structured", "", StructuredLogin, "400"},
+		{"login, valid token", "", valid, "200"},
 	} {
-		code, err := post(ctx, report.Edge, host, probe.path, probe.body)
-		i.add(probe.what, probe.expected, codeText(code, err), err == nil && (code == 400 || probe.expected == "4xx" && code/100 == 4))
+		code, text := s.Login(ctx, login.query, login.body)
+		i.add(login.what, login.expected, text, text == login.expected || login.expected == "4xx" && code/100 == 4)
 	}
-
-	const email = "sandbox.user@nda-partners.com"
-	token, err := backend.SignToken(email, "Sandbox User")
-	if err != nil {
+	if err := i.database(ctx, s.Database, email); err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(map[string]any{
-		"userInfo":     map[string]string{"email": email, "name": "Sandbox User", "id": "sandbox-user"},
-		"access_token": token,
-	})
-	if err != nil {
-		return nil, err
-	}
-	code, err := post(ctx, report.Edge, host, loginPath, string(body))
-	i.add("login, valid token", "200", codeText(code, err), err == nil && code == 200)
-
-	if err := i.database(ctx, report.Database, email); err != nil {
-		return nil, err
-	}
-	if i.resources, err = resources(ctx, box, project); err != nil {
+	if i.resources, err = resources(ctx, b); err != nil {
 		return nil, err
 	}
 	return i, nil
 }
 
-func (i *inspection) database(ctx context.Context, ownerURL, email string) error {
+func (i *Inspection) database(ctx context.Context, ownerURL, email string) error {
 	u, err := url.Parse(ownerURL)
 	if err != nil {
 		return fmt.Errorf("the owner's database URL cannot be parsed")
@@ -125,9 +113,16 @@ func (i *inspection) database(ctx context.Context, ownerURL, email string) error
 	return err
 }
 
+// Export is the state of the stack 'sandbox', its secrets enciphered.
+func Export(ctx context.Context, b *box.Box) ([]byte, error) {
+	cmd := b.Pulumi(ctx, "stack", "export", "--stack", "sandbox")
+	cmd.Stdout = nil
+	return cmd.Output()
+}
+
 // resources counts what is in the stack, by package.
-func resources(ctx context.Context, box *sandbox, project string) (map[string]int, error) {
-	out, err := exportStack(ctx, box, project)
+func resources(ctx context.Context, b *box.Box) (map[string]int, error) {
+	out, err := Export(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -151,33 +146,8 @@ func resources(ctx context.Context, box *sandbox, project string) (map[string]in
 	return counts, nil
 }
 
-// post asks the edge as a client of the site would.
-func post(ctx context.Context, edge, host, path, body string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, edge+path, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Host = host
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, err
-}
-
-func codeText(code int, err error) string {
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprint(code)
-}
-
-func (i *inspection) print(w io.Writer, phases []phase) {
+// Print writes the table, with the phases of the run below it.
+func (i *Inspection) Print(w io.Writer, phases []Phase) {
 	fmt.Fprintf(w, "\n  %-28s %-22s %s\n", "check", "expected", "got")
 	for _, r := range i.rows {
 		mark := "✓"
@@ -201,6 +171,6 @@ func (i *inspection) print(w io.Writer, phases []phase) {
 	sort.Strings(names)
 	fmt.Fprintf(w, "  %-28s %s\n", "tools", strings.Join(names, ", "))
 	for _, p := range phases {
-		fmt.Fprintf(w, "  %-28s %s\n", "time: "+p.name, p.took.Round(100*time.Millisecond))
+		fmt.Fprintf(w, "  %-28s %s\n", "time: "+p.Name, p.Took.Round(100*time.Millisecond))
 	}
 }

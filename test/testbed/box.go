@@ -1,0 +1,215 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/jackc/pgx/v5"
+
+	"plan-charge/sandbox/report"
+)
+
+// Box is a sandbox in a test, which fails where the sandbox does not do what it is told.
+type Box struct {
+	*Sandbox
+	t testing.TB
+}
+
+// Result is what a command printed and how it ended.
+type Result struct {
+	Out  string // stdout and stderr in the order they came
+	Code int
+}
+
+// NewBox makes a sandbox for a test, which stops it at the end and keeps its folder where it fails.
+func NewBox(t testing.TB) *Box {
+	t.Helper()
+	// A folder given by name is used as it is and kept, to repeat a step without a new deployment.
+	s, err := New(os.Getenv("PLAN_CHARGE_TEST_STATE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(s.File("daemon.log"))
+			t.Logf("end of the sandbox's log:\n%s", LastLines(string(log), 60))
+			s.Keep()
+			t.Logf("the sandbox's folder is kept: %s", s.Dir)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &Box{s, t}
+}
+
+// With is the sandbox in a part of the test.
+func (b *Box) With(t testing.TB) *Box { return &Box{b.Sandbox, t} }
+
+// Run calls the sandbox's program. Its output also goes to the test's log as it comes.
+func (b *Box) Run(limit time.Duration, args ...string) Result {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return show("sandbox", b.CLI(ctx, args...))
+}
+
+// Pulumi types a pulumi command in the sandbox's environment.
+func (b *Box) Pulumi(args ...string) Result {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	cmd, err := b.Sandbox.Pulumi(ctx, args...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return show("pulumi", cmd)
+}
+
+func show(name string, cmd *exec.Cmd) Result {
+	var out bytes.Buffer
+	w := io.MultiWriter(&out, os.Stderr)
+	cmd.Stdout, cmd.Stderr = w, w
+	fmt.Fprintf(os.Stderr, "\n$ %s %s\n", name, strings.Join(cmd.Args[1:], " "))
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return Result{out.String() + err.Error(), -1}
+	}
+	return Result{out.String(), cmd.ProcessState.ExitCode()}
+}
+
+// Must is for steps whose failure makes the rest pointless.
+func (b *Box) Must(r Result) Result {
+	b.t.Helper()
+	if r.Code != 0 {
+		b.t.Fatalf("exit code %d:\n%s", r.Code, LastLines(r.Out, 60))
+	}
+	return r
+}
+
+// Site is what runs and where, with outputs that have to be there.
+type Site struct{ *report.Status }
+
+// Site asks what runs and where.
+func (b *Box) Site() Site {
+	b.t.Helper()
+	s, err := b.Status(context.Background(), false)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return Site{s}
+}
+
+// Output is one of the stack's outputs.
+func (s Site) Output(t testing.TB, name string) string {
+	t.Helper()
+	v := s.Status.Output(name)
+	if v == "" {
+		t.Fatalf("the stack has no output %s: %v", name, s.Outputs)
+	}
+	return v
+}
+
+// Get asks the edge as a viewer of the site would.
+func (s Site) Get(t testing.TB, path string) *http.Response {
+	t.Helper()
+	resp, err := s.Status.Get(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+// AWS is for calls as somebody with the sandbox's credentials.
+func (b *Box) AWS() aws.Config {
+	b.t.Helper()
+	cfg, err := b.Sandbox.AWS(context.Background())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return cfg
+}
+
+// Connect opens the database as its owner, as the people of the incident did by hand.
+func (b *Box) Connect() *pgx.Conn {
+	b.t.Helper()
+	s, err := b.Status(context.Background(), true)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	conn, err := pgx.Connect(context.Background(), s.Database)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// Changed writes the stack's configuration with texts replaced, pairs of old and new, and returns the file's path.
+func (b *Box) Changed(replace ...string) string {
+	b.t.Helper()
+	path, err := b.Config("changed.yaml", replace...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+// Database is the container of the sandbox's own stack.
+func (b *Box) Database() Container {
+	b.t.Helper()
+	c, err := b.Sandbox.Database(context.Background(), "sandbox")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+// Do tells the process engine what to do with a container: stop, start or kill.
+func (b *Box) Do(what string, c Container) {
+	b.t.Helper()
+	if err := b.Engine(context.Background(), http.MethodPost, "/containers/"+c.ID+"/"+what, nil); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// WantIn fails the test for every part that a text lacks.
+func WantIn(t testing.TB, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("%q is missing in:\n%s", p, LastLines(text, 80))
+		}
+	}
+}
+
+// Eventually awaits a condition; it fails the test when the bound is over.
+func Eventually(t testing.TB, bound time.Duration, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(bound); ; time.Sleep(200 * time.Millisecond) {
+		if condition() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s for %s", bound, what)
+		}
+	}
+}
+
+// WantNoDrift asks as a scheduled drift check would.
+func (b *Box) WantNoDrift() {
+	b.t.Helper()
+	if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code != 0 {
+		b.t.Fatalf("refresh reports drift (exit code %d):\n%s", r.Code, LastLines(r.Out, 80))
+	}
+}
