@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,14 +15,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 )
 
+// The policies that a behavior must have: what others do is not emulated.
+const (
+	cachingDisabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+	allViewer       = "216adef6-5c7f-47e4-b989-5492eafa07d3"
+)
+
 // awsSource reads the distributions from the CloudFront API.
 type awsSource struct {
-	api *cloudfront.Client
-	// What cannot change is kept: policies that AWS manages by ID, invalidations by ID, configurations by ETag.
-	cachePolicies    map[string]CachePolicy
-	requestPolicies  map[string]RequestPolicy
-	responsePolicies map[string]*ResponsePolicy
-	paths            map[string][]string
+	api   *cloudfront.Client
+	paths map[string][]string // of invalidations by distribution and ID: they cannot change
 }
 
 func newAWSSource(endpoint string) *awsSource {
@@ -35,23 +37,11 @@ func newAWSSource(endpoint string) *awsSource {
 			Retryer:      aws.NopRetryer{}, // the next refresh is the retry
 			AppID:        "plan-charge-edge",
 		}),
-		cachePolicies:    map[string]CachePolicy{},
-		requestPolicies:  map[string]RequestPolicy{},
-		responsePolicies: map[string]*ResponsePolicy{},
-		paths:            map[string][]string{},
+		paths: map[string][]string{},
 	}
 }
 
-// reading is one pass over the API, in which each policy is asked for once.
-type reading struct {
-	*awsSource
-	responses map[string]*ResponsePolicy
-	caches    map[string]CachePolicy
-	requests  map[string]RequestPolicy
-}
-
 func (s *awsSource) Distributions(ctx context.Context) ([]Distribution, error) {
-	r := &reading{s, map[string]*ResponsePolicy{}, map[string]CachePolicy{}, map[string]RequestPolicy{}}
 	var all []Distribution
 	pages := cloudfront.NewListDistributionsPaginator(s.api, &cloudfront.ListDistributionsInput{})
 	for pages.HasMorePages() {
@@ -60,7 +50,7 @@ func (s *awsSource) Distributions(ctx context.Context) ([]Distribution, error) {
 			return nil, err
 		}
 		for _, item := range page.DistributionList.Items {
-			d, err := r.distribution(ctx, item)
+			d, err := s.distribution(ctx, item)
 			var gone *types.NoSuchDistribution
 			if errors.As(err, &gone) { // deleted between the two calls
 				continue
@@ -74,63 +64,67 @@ func (s *awsSource) Distributions(ctx context.Context) ([]Distribution, error) {
 	return all, nil
 }
 
-func (r *reading) distribution(ctx context.Context, item types.DistributionSummary) (Distribution, error) {
-	out, err := r.api.GetDistributionConfig(ctx, &cloudfront.GetDistributionConfigInput{Id: item.Id})
+func (s *awsSource) distribution(ctx context.Context, item types.DistributionSummary) (Distribution, error) {
+	out, err := s.api.GetDistributionConfig(ctx, &cloudfront.GetDistributionConfigInput{Id: item.Id})
 	if err != nil {
 		return Distribution{}, err
 	}
-	c := out.DistributionConfig
-	d := Distribution{
-		ID: aws.ToString(item.Id), Domain: aws.ToString(item.DomainName), Version: aws.ToString(out.ETag),
-		Enabled: aws.ToBool(c.Enabled), Deployed: aws.ToString(item.Status) != "InProgress",
-		DefaultRootObject: strings.TrimPrefix(aws.ToString(c.DefaultRootObject), "/"),
-		Origins:           map[string]Origin{}, Errors: map[int]ErrorResponse{},
-	}
-	if c.Aliases != nil {
-		d.Aliases = c.Aliases.Items
-	}
-	if c.Origins != nil {
-		for _, o := range c.Origins.Items {
-			d.Origins[aws.ToString(o.Id)] = originOf(o)
-		}
-	}
-	if c.CacheBehaviors != nil {
-		for _, b := range c.CacheBehaviors.Items {
-			behavior, err := r.behavior(ctx, b)
-			if err != nil {
-				return d, err
-			}
-			d.Behaviors = append(d.Behaviors, behavior)
-		}
-	}
-	if b := c.DefaultCacheBehavior; b != nil {
-		behavior, err := r.behavior(ctx, types.CacheBehavior{
-			PathPattern: aws.String("*"), TargetOriginId: b.TargetOriginId, ViewerProtocolPolicy: b.ViewerProtocolPolicy,
-			AllowedMethods: b.AllowedMethods, Compress: b.Compress, CachePolicyId: b.CachePolicyId,
-			OriginRequestPolicyId: b.OriginRequestPolicyId, ResponseHeadersPolicyId: b.ResponseHeadersPolicyId,
-			ForwardedValues: b.ForwardedValues, MinTTL: b.MinTTL, DefaultTTL: b.DefaultTTL, MaxTTL: b.MaxTTL,
-		})
+	d := distributionOf(out.DistributionConfig)
+	d.ID, d.Domain, d.Version = aws.ToString(item.Id), aws.ToString(item.DomainName), aws.ToString(out.ETag)
+	d.Deployed = aws.ToString(item.Status) != "InProgress"
+	for _, b := range behaviorsOf(out.DistributionConfig) {
+		behavior, refused, err := s.behavior(ctx, b)
 		if err != nil {
-			return d, err
+			return d, fmt.Errorf("behavior %s: %w", behavior.Pattern, err)
 		}
 		d.Behaviors = append(d.Behaviors, behavior)
-	}
-	if c.CustomErrorResponses != nil {
-		for _, e := range c.CustomErrorResponses.Items {
-			response := ErrorResponse{MinTTL: defaultErrorTTL, Page: aws.ToString(e.ResponsePagePath)}
-			if e.ErrorCachingMinTTL != nil {
-				response.MinTTL = seconds(e.ErrorCachingMinTTL)
-			}
-			response.Code, _ = strconv.Atoi(aws.ToString(e.ResponseCode)) // absent: the origin's own
-			d.Errors[int(aws.ToInt32(e.ErrorCode))] = response
+		for _, setting := range refused {
+			d.Refused = append(d.Refused, fmt.Sprintf("behavior %s: %s", behavior.Pattern, setting))
 		}
 	}
 	return d, nil
 }
 
+// distributionOf reads what is not part of a behavior.
+func distributionOf(c *types.DistributionConfig) Distribution {
+	d := Distribution{Enabled: aws.ToBool(c.Enabled), Origins: map[string]Origin{}, ErrorMinTTL: map[int]time.Duration{}}
+	refuse := func(format string, args ...any) { d.Refused = append(d.Refused, fmt.Sprintf(format, args...)) }
+	if root := aws.ToString(c.DefaultRootObject); root != "" {
+		refuse("default root object %s; allowed: none", root)
+	}
+	if c.Aliases != nil {
+		d.Aliases = c.Aliases.Items
+	}
+	for _, alias := range d.Aliases {
+		if strings.Contains(alias, "*") {
+			refuse("alias %s; allowed: names without *", alias)
+		}
+	}
+	if c.Origins != nil {
+		for _, o := range c.Origins.Items {
+			d.Origins[aws.ToString(o.Id)] = originOf(o)
+			if path := aws.ToString(o.OriginPath); path != "" {
+				refuse("origin %s: path %s; allowed: none", aws.ToString(o.Id), path)
+			}
+		}
+	}
+	if c.CustomErrorResponses != nil {
+		for _, e := range c.CustomErrorResponses.Items {
+			code := int(aws.ToInt32(e.ErrorCode))
+			if e.ErrorCachingMinTTL != nil {
+				d.ErrorMinTTL[code] = time.Duration(*e.ErrorCachingMinTTL) * time.Second
+			}
+			if page := aws.ToString(e.ResponsePagePath); page != "" {
+				refuse("error page %s for %d; allowed: none", page, code)
+			}
+		}
+	}
+	return d
+}
+
 func originOf(o types.Origin) Origin {
 	origin := Origin{
-		Domain: aws.ToString(o.DomainName), Path: aws.ToString(o.OriginPath), Port: 80,
+		Domain: aws.ToString(o.DomainName), Port: 80,
 		ConnectTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, Attempts: 3,
 	}
 	if aws.ToInt32(o.ConnectionTimeout) > 0 {
@@ -160,261 +154,124 @@ func originOf(o types.Origin) Origin {
 	return origin
 }
 
-func (r *reading) behavior(ctx context.Context, b types.CacheBehavior) (Behavior, error) {
-	out := Behavior{
+// behaviorsOf returns the behaviors in order, the default one last.
+func behaviorsOf(c *types.DistributionConfig) []types.CacheBehavior {
+	var all []types.CacheBehavior
+	if c.CacheBehaviors != nil {
+		all = slices.Clone(c.CacheBehaviors.Items)
+	}
+	if b := c.DefaultCacheBehavior; b != nil {
+		all = append(all, types.CacheBehavior{
+			PathPattern: aws.String("*"), TargetOriginId: b.TargetOriginId, ViewerProtocolPolicy: b.ViewerProtocolPolicy,
+			AllowedMethods: b.AllowedMethods, CachePolicyId: b.CachePolicyId,
+			OriginRequestPolicyId: b.OriginRequestPolicyId, ResponseHeadersPolicyId: b.ResponseHeadersPolicyId,
+		})
+	}
+	return all
+}
+
+// behavior reads one behavior; refused are its settings that the edge does not emulate.
+func (s *awsSource) behavior(ctx context.Context, b types.CacheBehavior) (out Behavior, refused []string, err error) {
+	out = Behavior{
 		Pattern: aws.ToString(b.PathPattern), Origin: aws.ToString(b.TargetOriginId),
-		Methods: []string{http.MethodGet, http.MethodHead}, ViewerProtocol: string(b.ViewerProtocolPolicy), Compress: aws.ToBool(b.Compress),
+		Methods: []string{http.MethodGet, http.MethodHead}, ViewerProtocol: string(b.ViewerProtocolPolicy),
 	}
 	if m := b.AllowedMethods; m != nil {
 		out.Methods = nil
 		for _, name := range m.Items {
 			out.Methods = append(out.Methods, string(name))
 		}
-		if m.CachedMethods != nil {
-			for _, name := range m.CachedMethods.Items {
-				out.CachesOptions = out.CachesOptions || name == types.MethodOptions
-			}
+		if m.CachedMethods != nil && slices.Contains(m.CachedMethods.Items, types.MethodOptions) {
+			refused = append(refused, "cached method OPTIONS; allowed: GET, HEAD")
 		}
 	}
-	var err error
-	if id := aws.ToString(b.CachePolicyId); id != "" {
-		if out.Cache, err = r.cachePolicy(ctx, id); err != nil {
-			return out, fmt.Errorf("cache policy %s: %w", id, err)
+	if id := aws.ToString(b.CachePolicyId); id != cachingDisabled {
+		name, err := s.cachePolicyName(ctx, id)
+		if err != nil {
+			return out, nil, fmt.Errorf("cache policy %s: %w", id, err)
 		}
-	} else {
-		out.Cache, out.Request = forwardedValues(b)
+		refused = append(refused, fmt.Sprintf("%s, and objects are never cached here; allowed: Managed-CachingDisabled (%s)", name, cachingDisabled))
 	}
-	if id := aws.ToString(b.OriginRequestPolicyId); id != "" {
-		if out.Request, err = r.requestPolicy(ctx, id); err != nil {
-			return out, fmt.Errorf("origin request policy %s: %w", id, err)
-		}
+	if id := aws.ToString(b.OriginRequestPolicyId); id != allViewer {
+		refused = append(refused, fmt.Sprintf("origin request policy %q; allowed: Managed-AllViewer (%s)", id, allViewer))
 	}
 	if id := aws.ToString(b.ResponseHeadersPolicyId); id != "" {
-		if out.Response, err = r.responsePolicy(ctx, id); err != nil {
-			return out, fmt.Errorf("response headers policy %s: %w", id, err)
+		policy, err := s.api.GetResponseHeadersPolicy(ctx, &cloudfront.GetResponseHeadersPolicyInput{Id: aws.String(id)})
+		if err != nil {
+			return out, nil, fmt.Errorf("response headers policy %s: %w", id, err)
+		}
+		c := policy.ResponseHeadersPolicy.ResponseHeadersPolicyConfig
+		out.Header = securityHeaders(c.SecurityHeadersConfig)
+		for _, setting := range otherHeaders(c) {
+			refused = append(refused, fmt.Sprintf("response headers policy %s: %s; allowed: HSTS, content type options, frame options, referrer policy",
+				aws.ToString(c.Name), setting))
 		}
 	}
-	return out, nil
+	return out, refused, nil
 }
 
-// forwardedValues reads the settings from before there were policies.
-func forwardedValues(b types.CacheBehavior) (CachePolicy, RequestPolicy) {
-	c := CachePolicy{MinTTL: seconds(b.MinTTL), DefaultTTL: 24 * time.Hour, MaxTTL: 365 * 24 * time.Hour, Gzip: aws.ToBool(b.Compress)}
-	if b.DefaultTTL != nil {
-		c.DefaultTTL = seconds(b.DefaultTTL)
+// cachePolicyName says what decides about caching, for people.
+func (s *awsSource) cachePolicyName(ctx context.Context, id string) (string, error) {
+	if id == "" {
+		return "no cache policy but ForwardedValues", nil
 	}
-	if b.MaxTTL != nil {
-		c.MaxTTL = seconds(b.MaxTTL)
-	}
-	// Without a policy most headers go to the origin anyhow; these go only where they are listed.
-	r := RequestPolicy{Headers: Selection{All: true, Names: []string{
-		"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie", "Host", "Referer", "User-Agent"}}}
-	v := b.ForwardedValues
-	if v == nil {
-		return c, r
-	}
-	if aws.ToBool(v.QueryString) {
-		c.Query = Selection{All: true}
-		if k := v.QueryStringCacheKeys; k != nil && len(k.Items) > 0 {
-			c.Query, r.Query = Selection{Names: k.Items}, Selection{All: true}
-		}
-	}
-	if v.Headers != nil {
-		c.Headers = Selection{Names: v.Headers.Items}
-		if (Selection{Names: v.Headers.Items}).includes("*", false) {
-			c = CachePolicy{Query: c.Query} // all headers: nothing is cached
-			r.Headers = Selection{All: true}
-		}
-	}
-	if v.Cookies != nil {
-		switch v.Cookies.Forward {
-		case types.ItemSelectionAll:
-			c.Cookies = Selection{All: true}
-		case types.ItemSelectionWhitelist:
-			if v.Cookies.WhitelistedNames != nil {
-				c.Cookies = Selection{Names: v.Cookies.WhitelistedNames.Items}
-			}
-		}
-	}
-	return c, r
-}
-
-func (r *reading) cachePolicy(ctx context.Context, id string) (CachePolicy, error) {
-	for _, known := range []map[string]CachePolicy{r.cachePolicies, r.caches} {
-		if p, ok := known[id]; ok {
-			return p, nil
-		}
-	}
-	out, err := r.api.GetCachePolicy(ctx, &cloudfront.GetCachePolicyInput{Id: aws.String(id)})
+	out, err := s.api.GetCachePolicy(ctx, &cloudfront.GetCachePolicyInput{Id: aws.String(id)})
 	if err != nil {
-		return CachePolicy{}, err
+		return "", err
 	}
-	c := out.CachePolicy.CachePolicyConfig
-	p := CachePolicy{MinTTL: seconds(c.MinTTL), DefaultTTL: 24 * time.Hour, MaxTTL: 365 * 24 * time.Hour}
-	if c.DefaultTTL != nil {
-		p.DefaultTTL = seconds(c.DefaultTTL)
-	}
-	if c.MaxTTL != nil {
-		p.MaxTTL = seconds(c.MaxTTL)
-	}
-	if k := c.ParametersInCacheKeyAndForwardedToOrigin; k != nil {
-		p.Gzip = aws.ToBool(k.EnableAcceptEncodingGzip)
-		if h := k.HeadersConfig; h != nil && h.Headers != nil {
-			p.Headers = Selection{Names: h.Headers.Items}
-		}
-		if h := k.CookiesConfig; h != nil {
-			p.Cookies = selection(string(h.CookieBehavior), nil)
-			if h.Cookies != nil {
-				p.Cookies = selection(string(h.CookieBehavior), h.Cookies.Items)
-			}
-		}
-		if q := k.QueryStringsConfig; q != nil {
-			p.Query = selection(string(q.QueryStringBehavior), nil)
-			if q.QueryStrings != nil {
-				p.Query = selection(string(q.QueryStringBehavior), q.QueryStrings.Items)
-			}
-		}
-	}
-	r.caches[id] = p
-	if managed(c.Name) {
-		r.cachePolicies[id] = p
-	}
-	return p, nil
+	return fmt.Sprintf("cache policy %s (%s)", aws.ToString(out.CachePolicy.CachePolicyConfig.Name), id), nil
 }
 
-func (r *reading) requestPolicy(ctx context.Context, id string) (RequestPolicy, error) {
-	for _, known := range []map[string]RequestPolicy{r.requestPolicies, r.requests} {
-		if p, ok := known[id]; ok {
-			return p, nil
-		}
+// securityHeaders are the headers that a response headers policy sets.
+func securityHeaders(s *types.ResponseHeadersPolicySecurityHeadersConfig) []HeaderField {
+	if s == nil {
+		return nil
 	}
-	out, err := r.api.GetOriginRequestPolicy(ctx, &cloudfront.GetOriginRequestPolicyInput{Id: aws.String(id)})
-	if err != nil {
-		return RequestPolicy{}, err
-	}
-	c := out.OriginRequestPolicy.OriginRequestPolicyConfig
-	var p RequestPolicy
-	if h := c.HeadersConfig; h != nil {
-		var names []string
-		if h.Headers != nil {
-			names = h.Headers.Items
-		}
-		p.Headers = selection(string(h.HeaderBehavior), names)
-		if h.HeaderBehavior == types.OriginRequestPolicyHeaderBehaviorAllViewerAndWhitelistCloudFront ||
-			h.HeaderBehavior == types.OriginRequestPolicyHeaderBehaviorWhitelist {
-			p.Generated = names
-		}
-	}
-	if k := c.CookiesConfig; k != nil {
-		p.Cookies = selection(string(k.CookieBehavior), nil)
-		if k.Cookies != nil {
-			p.Cookies = selection(string(k.CookieBehavior), k.Cookies.Items)
-		}
-	}
-	if q := c.QueryStringsConfig; q != nil {
-		p.Query = selection(string(q.QueryStringBehavior), nil)
-		if q.QueryStrings != nil {
-			p.Query = selection(string(q.QueryStringBehavior), q.QueryStrings.Items)
-		}
-	}
-	r.requests[id] = p
-	if managed(c.Name) {
-		r.requestPolicies[id] = p
-	}
-	return p, nil
-}
-
-func (r *reading) responsePolicy(ctx context.Context, id string) (*ResponsePolicy, error) {
-	for _, known := range []map[string]*ResponsePolicy{r.responsePolicies, r.responses} {
-		if p, ok := known[id]; ok {
-			return p, nil
-		}
-	}
-	out, err := r.api.GetResponseHeadersPolicy(ctx, &cloudfront.GetResponseHeadersPolicyInput{Id: aws.String(id)})
-	if err != nil {
-		return nil, err
-	}
-	c := out.ResponseHeadersPolicy.ResponseHeadersPolicyConfig
-	p := responsePolicyOf(c)
-	r.responses[id] = p
-	if managed(c.Name) {
-		r.responsePolicies[id] = p
-	}
-	return p, nil
-}
-
-func responsePolicyOf(c *types.ResponseHeadersPolicyConfig) *ResponsePolicy {
-	p := &ResponsePolicy{}
+	var all []HeaderField
 	set := func(name, value string, override *bool) {
-		p.Set = append(p.Set, HeaderField{Name: name, Value: value, Override: aws.ToBool(override)})
+		all = append(all, HeaderField{Name: name, Value: value, Override: aws.ToBool(override)})
 	}
-	if c.CustomHeadersConfig != nil {
-		for _, h := range c.CustomHeadersConfig.Items {
-			set(aws.ToString(h.Header), aws.ToString(h.Value), h.Override)
+	if h := s.StrictTransportSecurity; h != nil {
+		value := fmt.Sprintf("max-age=%d", aws.ToInt32(h.AccessControlMaxAgeSec))
+		if aws.ToBool(h.IncludeSubdomains) {
+			value += "; includeSubDomains"
 		}
+		if aws.ToBool(h.Preload) {
+			value += "; preload"
+		}
+		set("Strict-Transport-Security", value, h.Override)
 	}
-	if s := c.SecurityHeadersConfig; s != nil {
-		if h := s.StrictTransportSecurity; h != nil {
-			value := fmt.Sprintf("max-age=%d", aws.ToInt32(h.AccessControlMaxAgeSec))
-			if aws.ToBool(h.IncludeSubdomains) {
-				value += "; includeSubDomains"
-			}
-			if aws.ToBool(h.Preload) {
-				value += "; preload"
-			}
-			set("Strict-Transport-Security", value, h.Override)
-		}
-		if h := s.ContentTypeOptions; h != nil {
-			set("X-Content-Type-Options", "nosniff", h.Override)
-		}
-		if h := s.FrameOptions; h != nil {
-			set("X-Frame-Options", string(h.FrameOption), h.Override)
-		}
-		if h := s.ReferrerPolicy; h != nil {
-			set("Referrer-Policy", string(h.ReferrerPolicy), h.Override)
-		}
-		if h := s.ContentSecurityPolicy; h != nil {
-			set("Content-Security-Policy", aws.ToString(h.ContentSecurityPolicy), h.Override)
-		}
-		if h := s.XSSProtection; h != nil {
-			value := "0"
-			if aws.ToBool(h.Protection) {
-				value = "1"
-				if aws.ToBool(h.ModeBlock) {
-					value += "; mode=block"
-				} else if uri := aws.ToString(h.ReportUri); uri != "" {
-					value += "; report=" + uri
-				}
-			}
-			set("X-XSS-Protection", value, h.Override)
-		}
+	if h := s.ContentTypeOptions; h != nil {
+		set("X-Content-Type-Options", "nosniff", h.Override)
 	}
-	if c.RemoveHeadersConfig != nil {
-		for _, h := range c.RemoveHeadersConfig.Items {
-			p.Remove = append(p.Remove, aws.ToString(h.Header))
-		}
+	if h := s.FrameOptions; h != nil {
+		set("X-Frame-Options", string(h.FrameOption), h.Override)
 	}
-	if k := c.CorsConfig; k != nil {
-		p.CORS = &CORS{
-			Credentials: aws.ToBool(k.AccessControlAllowCredentials), Override: aws.ToBool(k.OriginOverride),
-			MaxAge: time.Duration(aws.ToInt32(k.AccessControlMaxAgeSec)) * time.Second,
-		}
-		if k.AccessControlAllowOrigins != nil {
-			p.CORS.Origins = k.AccessControlAllowOrigins.Items
-		}
-		if k.AccessControlAllowHeaders != nil {
-			p.CORS.Headers = k.AccessControlAllowHeaders.Items
-		}
-		if k.AccessControlExposeHeaders != nil {
-			p.CORS.Expose = k.AccessControlExposeHeaders.Items
-		}
-		if k.AccessControlAllowMethods != nil {
-			for _, m := range k.AccessControlAllowMethods.Items {
-				p.CORS.Methods = append(p.CORS.Methods, string(m))
-			}
-		}
+	if h := s.ReferrerPolicy; h != nil {
+		set("Referrer-Policy", string(h.ReferrerPolicy), h.Override)
 	}
-	return p
+	return all
+}
+
+// otherHeaders names what else a response headers policy does.
+func otherHeaders(c *types.ResponseHeadersPolicyConfig) []string {
+	var found []string
+	if k := c.CorsConfig; k != nil && k.AccessControlAllowOrigins != nil && len(k.AccessControlAllowOrigins.Items) > 0 {
+		found = append(found, "CORS")
+	}
+	if h := c.CustomHeadersConfig; h != nil && len(h.Items) > 0 {
+		found = append(found, "custom headers")
+	}
+	if h := c.RemoveHeadersConfig; h != nil && len(h.Items) > 0 {
+		found = append(found, "removed headers")
+	}
+	if s := c.SecurityHeadersConfig; s != nil && s.ContentSecurityPolicy != nil {
+		found = append(found, "content security policy")
+	}
+	if s := c.SecurityHeadersConfig; s != nil && s.XSSProtection != nil {
+		found = append(found, "XSS protection")
+	}
+	return found
 }
 
 func (s *awsSource) Invalidations(ctx context.Context, distributionID string) ([]Invalidation, error) {
@@ -443,22 +300,3 @@ func (s *awsSource) Invalidations(ctx context.Context, distributionID string) ([
 	}
 	return all, nil
 }
-
-// selection reads the behavior values that all policies share.
-func selection(behavior string, names []string) Selection {
-	switch behavior {
-	case "all", "allViewer", "allViewerAndWhitelistCloudFront":
-		return Selection{All: true}
-	case "allExcept":
-		return Selection{All: true, Names: names}
-	case "whitelist":
-		return Selection{Names: names}
-	default:
-		return Selection{}
-	}
-}
-
-// managed tells whether a policy is one of AWS's own, which nobody can change.
-func managed(name *string) bool { return strings.HasPrefix(aws.ToString(name), "Managed-") }
-
-func seconds(n *int64) time.Duration { return time.Duration(aws.ToInt64(n)) * time.Second }

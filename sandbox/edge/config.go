@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -27,18 +28,17 @@ type Distribution struct {
 	Version           string
 	Aliases           []string
 	Enabled, Deployed bool
-	DefaultRootObject string
 	Origins           map[string]Origin // by ID
 	Behaviors         []Behavior        // in order, the default one last
-	Errors            map[int]ErrorResponse
+	ErrorMinTTL       map[int]time.Duration
+	// Refused are the settings that the edge does not emulate. With any of them it serves nothing of the distribution.
+	Refused []string
 }
 
 // Origin is a server that the distribution gets its answers from.
 type Origin struct {
 	Domain string
 	Port   int
-	// Path is put before the path of each request.
-	Path string
 	// Header is set over what the viewer sent.
 	Header []HeaderField
 	// ConnectTimeout bounds one attempt to connect, ReadTimeout the wait for an answer and between its parts.
@@ -57,64 +57,9 @@ type Behavior struct {
 	Pattern        string // "*" for the default one
 	Origin         string
 	Methods        []string
-	CachesOptions  bool
 	ViewerProtocol string // allow-all, https-only, redirect-to-https
-	Compress       bool
-	Cache          CachePolicy
-	Request        RequestPolicy
-	Response       *ResponsePolicy
-}
-
-// CachePolicy says for how long an answer is kept, and which parts of a request make it another one.
-type CachePolicy struct {
-	MinTTL, DefaultTTL, MaxTTL time.Duration
-	Gzip                       bool
-	Headers, Cookies, Query    Selection
-}
-
-// RequestPolicy says what of the viewer's request goes to the origin beside what is part of the cache key.
-type RequestPolicy struct {
-	Headers, Cookies, Query Selection
-	// Generated are the CloudFront-… headers to be added.
-	Generated []string
-}
-
-// Selection picks names: those listed, all, or all except those listed.
-type Selection struct {
-	All   bool
-	Names []string // with All: the exceptions
-}
-
-// includes compares without regard to case where fold is set, as for headers.
-func (s Selection) includes(name string, fold bool) bool {
-	for _, n := range s.Names {
-		if n == name || fold && strings.EqualFold(n, name) {
-			return !s.All
-		}
-	}
-	return s.All
-}
-
-// ErrorResponse says what is done about an error of the origin.
-type ErrorResponse struct {
-	MinTTL time.Duration
-	// Page is the path of what is served instead, with Code as its status. "" leaves the origin's answer.
-	Page string
-	Code int
-}
-
-// ResponsePolicy changes the headers of answers.
-type ResponsePolicy struct {
-	Set    []HeaderField
-	Remove []string
-	CORS   *CORS
-}
-
-// CORS is the part of a response headers policy about other origins.
-type CORS struct {
-	Origins, Headers, Methods, Expose []string
-	Credentials, Override             bool
-	MaxAge                            time.Duration
+	// Header is set on answers, by the response headers policy.
+	Header []HeaderField
 }
 
 // behavior returns the first one whose pattern matches the path.
@@ -129,35 +74,18 @@ func (d *Distribution) behavior(path string) *Behavior {
 
 // errorMinTTL is the error caching minimum TTL of a status.
 func (d *Distribution) errorMinTTL(status int) time.Duration {
-	if r, ok := d.Errors[status]; ok {
-		return r.MinTTL
+	if ttl, ok := d.ErrorMinTTL[status]; ok {
+		return ttl
 	}
 	return defaultErrorTTL
 }
 
+var wildcards = strings.NewReplacer(`\*`, `.*`, `\?`, `.`)
+
 // matchPath tells whether a path pattern matches: * stands for any characters, ? for one, case counts and the leading
 // slash of the pattern may be left out.
 func matchPath(pattern, path string) bool {
-	return matchGlob(strings.TrimPrefix(pattern, "/"), strings.TrimPrefix(path, "/"))
-}
-
-func matchGlob(pattern, text string) bool {
-	p, t := 0, 0
-	star, resume := -1, 0 // the last *, and how far into text it reaches
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
-			p++
-			t++
-		case star >= 0:
-			resume++
-			p, t = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	expression := wildcards.Replace(regexp.QuoteMeta(strings.TrimPrefix(pattern, "/")))
+	matches, err := regexp.MatchString(`(?s)\A`+expression+`\z`, strings.TrimPrefix(path, "/"))
+	return err == nil && matches
 }

@@ -3,20 +3,23 @@
 //
 // # What is emulated
 //
-//   - A distribution is chosen by the Host header: an alias (wildcards too), its domain dXXXX.cloudfront.net,
-//     dXXXX.localhost for the same, or the only distribution there is. Disabled and unknown ones answer 403.
-//   - Behaviors by path pattern, with their methods (403), viewer protocol policy, cache policy, origin request policy,
-//     or the older ForwardedValues and TTLs; default root object, compression (gzip) of what is cached.
-//   - Cache keys and what is sent to the origin: headers, cookies and query strings by policy, the origin's own headers
-//     over the viewer's, the origin's path, X-Forwarded-For, Via, X-Amz-Cf-Id.
-//   - Caching of objects: minimum, default and maximum TTL against Cache-Control and Expires, revalidation, conditional
-//     requests, HEAD from GET.
-//   - Caching of errors, as CloudFront does it (see errorTTL), 10 s unless a custom error response says otherwise; an
-//     expired object instead of a 5xx; custom error pages and response codes.
+//   - A distribution is chosen by the Host header: an alias, its domain dXXXX.cloudfront.net, dXXXX.localhost for the same,
+//     or the only distribution there is. Disabled and unknown ones answer 403.
+//   - Behaviors by path pattern, with their methods (403) and viewer protocol policy, under the policies CachingDisabled
+//     and AllViewer: the origin's own headers over the viewer's, X-Forwarded-For, Via, X-Amz-Cf-Id.
+//   - Caching of errors, as CloudFront does it (see errorTTL), 10 s unless a custom error response says otherwise.
 //   - Origin timeouts and attempts: 504 for one that does not answer, 502 for one that cannot be reached.
-//   - Response headers policies: security, CORS, custom and removed headers.
-//   - Invalidations, also with a trailing wildcard. A hit is only served after the API was asked whether it still counts.
+//   - Response headers policies: security headers.
+//   - Invalidations, also with a trailing wildcard. A kept error is only served after the API was asked whether it still
+//     counts.
 //   - X-Cache, Age, Via, X-Amz-Cf-Id, X-Amz-Cf-Pop.
+//
+// # What is refused
+//
+// A distribution with any other cache policy, which would keep objects, answers 501 and says which behavior and policy
+// it is, so that nobody takes a cached object for tested. So does one with settings that infra's never has: another
+// origin request policy, cached OPTIONS, other response headers, a default root object, an origin's path, error pages,
+// wildcard aliases.
 //
 // # What is different
 //
@@ -25,18 +28,21 @@
 //   - Origins on this machine (localhost, 127.0.0.0/8) are asked directly; every other one is taken for a load balancer of
 //     the sandbox, which the gateway serves. Nothing outside this machine is ever asked.
 //   - A change counts at once, not after minutes, and there is one edge location.
-//   - Left out: functions, origin groups, signed URLs, geographic restrictions, WAF, WebSockets, request collapsing,
-//     Brotli, logs, and headers that tell of the viewer's device and place.
+//   - Left out without a word: functions, origin groups, signed URLs, geographic restrictions, WAF, WebSockets, request
+//     collapsing, logs, and headers that tell of the viewer's device and place.
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -63,29 +69,25 @@ type Options struct {
 	Source Source
 	// Clock replaces time.Now, for tests of what expires.
 	Clock func() time.Time
-	// Resolve replaces how the origin of a name is reached, for tests: the address to connect to, and a header to add.
-	Resolve func(origin Origin) (addr string, header http.Header)
 }
 
 // Edge is an HTTP server that stands for the CDN.
 type Edge struct {
 	source    Source
 	clock     func() time.Time
-	resolve   func(Origin) (string, http.Header)
-	log       *logger
+	balancers string // host and port
+	log       *log.Logger
 	listener  net.Listener
 	cache     *cache
-	transport *http.Transport
 
 	mu    sync.RWMutex
 	known []Distribution
 	ready bool // the configuration was read at least once
 
-	refreshing sync.Mutex      // one refresh at a time
-	dropped    map[string]bool // invalidations that were carried out; guarded by refreshing
-
-	waiting sync.Mutex
-	next    chan struct{} // closed when the refresh that has not started yet is over; guarded by waiting
+	refreshing sync.Mutex      // one refresh at a time; guards the rest
+	began      time.Time       // the last refresh
+	dropped    map[string]bool // invalidations that were carried out
+	failing    bool            // the last refresh failed, which was logged
 }
 
 // New binds the address and returns an Edge that serves once Run is called.
@@ -97,37 +99,32 @@ func New(o Options) (*Edge, error) {
 		o.Log = io.Discard
 	}
 	e := &Edge{
-		source: o.Source, clock: o.Clock, resolve: o.Resolve, log: &logger{w: o.Log},
-		cache: newCache(), transport: newTransport(), dropped: map[string]bool{},
+		source: o.Source, clock: o.Clock, log: log.New(o.Log, "edge: ", 0),
+		cache: &cache{kept: map[cacheKey]*answer{}}, dropped: map[string]bool{},
 	}
 	if e.source == nil {
-		if err := checkURL("AWSEndpoint", o.AWSEndpoint); err != nil {
+		if _, err := hostOf("AWSEndpoint", o.AWSEndpoint); err != nil {
 			return nil, err
 		}
 		e.source = newAWSSource(o.AWSEndpoint)
 	}
-	if e.resolve == nil {
-		if o.Balancers == "" {
-			o.Balancers = o.AWSEndpoint
-		}
-		if err := checkURL("Balancers", o.Balancers); err != nil {
-			return nil, err
-		}
-		e.resolve = viaBalancers(o.Balancers)
-	}
 	var err error
+	if e.balancers, err = hostOf("Balancers", cmp.Or(o.Balancers, o.AWSEndpoint)); err != nil {
+		return nil, err
+	}
 	if e.listener, err = net.Listen("tcp", o.Listen); err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
 	return e, nil
 }
 
-func checkURL(name, value string) error {
+// hostOf is the host and port of a URL that an option gives.
+func hostOf(name, value string) (string, error) {
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return fmt.Errorf("edge: %s is %q, but must be a URL such as http://127.0.0.1:4566", name, value)
+		return "", fmt.Errorf("edge: %s is %q, but must be a URL such as http://127.0.0.1:4566", name, value)
 	}
-	return nil
+	return u.Host, nil
 }
 
 // Addr is the address that is served on.
@@ -169,39 +166,36 @@ func (e *Edge) Refresh(ctx context.Context) error {
 // freshen makes sure that what is known is not older than this call, if the API answers soon enough. All that wait at a
 // time share one refresh.
 func (e *Edge) freshen(ctx context.Context) {
-	e.waiting.Lock()
-	if e.next == nil {
-		e.next = make(chan struct{})
-		go func() {
-			e.refreshing.Lock()
-			defer e.refreshing.Unlock()
-			e.waiting.Lock()
-			done := e.next
-			e.next = nil // whoever comes from here on needs another one
-			e.waiting.Unlock()
-			defer close(done)
+	asked, done := time.Now(), make(chan struct{})
+	go func() {
+		defer close(done)
+		e.refreshing.Lock()
+		defer e.refreshing.Unlock()
+		if e.began.Before(asked) {
 			_ = e.refresh(context.WithoutCancel(ctx)) // logged
-		}()
-	}
-	done := e.next
-	e.waiting.Unlock()
-	limit := time.NewTimer(freshness)
-	defer limit.Stop()
+		}
+	}()
+	soon, cancel := context.WithTimeout(ctx, freshness)
+	defer cancel()
 	select {
 	case <-done:
-	case <-limit.C:
-	case <-ctx.Done():
+	case <-soon.Done():
 	}
 }
 
-func (e *Edge) refresh(ctx context.Context) error {
+// refresh does what Refresh says. e.refreshing is held.
+func (e *Edge) refresh(ctx context.Context) (err error) {
+	e.began = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	defer func() {
+		if err != nil && !e.failing && !errors.Is(ctx.Err(), context.Canceled) {
+			e.log.Printf("the CloudFront API cannot be read, the last known configuration stays: %v", err)
+		}
+		e.failing = err != nil
+	}()
 	distributions, err := e.source.Distributions(ctx)
 	if err != nil {
-		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			e.log.once("the CloudFront API cannot be read, the last known configuration stays: %v", err)
-		}
 		return fmt.Errorf("read distributions: %w", err)
 	}
 	first := !e.isReady()
@@ -210,19 +204,17 @@ func (e *Edge) refresh(ctx context.Context) error {
 	for _, d := range distributions {
 		invalidations, err := e.source.Invalidations(ctx, d.ID)
 		if err != nil {
-			e.log.once("the invalidations of %s cannot be read: %v", d.ID, err)
 			return fmt.Errorf("read invalidations of %s: %w", d.ID, err)
 		}
 		for _, i := range invalidations {
 			key := d.ID + " " + i.ID
 			seen[key] = true
 			if !first && !e.dropped[key] {
-				e.log.printf("invalidation %s of %s: %d cached answers dropped", i.ID, d.ID, e.cache.invalidate(d.ID, i.Paths))
+				e.log.Printf("invalidation %s of %s: %d cached answers dropped", i.ID, d.ID, e.cache.invalidate(d.ID, i.Paths))
 			}
 			e.dropped[key] = true
 		}
 	}
-	e.log.forget()
 	e.dropped = seen
 	return nil
 }
@@ -249,14 +241,17 @@ func (e *Edge) adopt(distributions []Distribution) {
 		case had && !d.Deployed:
 			d = old
 		case !had:
-			e.log.printf("distribution %s: %s %v, enabled %t", d.ID, d.Domain, d.Aliases, d.Enabled)
+			e.log.Printf("distribution %s: %s %v, enabled %t", d.ID, d.Domain, d.Aliases, d.Enabled)
 		case old.Version != d.Version:
-			e.log.printf("distribution %s has changed", d.ID)
+			e.log.Printf("distribution %s has changed", d.ID)
+		}
+		if len(d.Refused) > 0 && !slices.Equal(d.Refused, old.Refused) {
+			e.log.Print(d.refusal())
 		}
 		next = append(next, d)
 	}
 	for id := range before {
-		e.log.printf("distribution %s is gone", id)
+		e.log.Printf("distribution %s is gone", id)
 		e.cache.invalidate(id, []string{"/*"})
 	}
 	e.known, e.ready = next, true
@@ -268,34 +263,4 @@ func (e *Edge) pick(host string) (d Distribution, found, ready bool) {
 	defer e.mu.RUnlock()
 	d, found = choose(e.known, host)
 	return d, found, e.ready
-}
-
-// logger writes lines, and a complaint that repeats itself only once.
-type logger struct {
-	mu   sync.Mutex
-	w    io.Writer
-	last string
-}
-
-func (l *logger) printf(format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fmt.Fprintf(l.w, "edge: "+format+"\n", args...)
-}
-
-func (l *logger) once(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	l.mu.Lock()
-	same := l.last == format
-	l.last = format
-	l.mu.Unlock()
-	if !same {
-		l.printf("%s", line)
-	}
-}
-
-func (l *logger) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last = ""
 }

@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -132,14 +133,18 @@ func answer(status int, header map[string]string, body string) http.HandlerFunc 
 	}
 }
 
-var all = edge.Selection{All: true}
-
-// disabled is the managed policy CachingDisabled, optimized is CachingOptimized.
-var (
-	disabled  = edge.CachePolicy{}
-	optimized = edge.CachePolicy{MinTTL: time.Second, DefaultTTL: 24 * time.Hour, MaxTTL: 365 * 24 * time.Hour, Gzip: true}
-	allViewer = edge.RequestPolicy{Headers: all, Cookies: all, Query: all}
-)
+// raw answers with these bytes: a server of Go's adds headers to what a handler says.
+func raw(t *testing.T, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, text)
+		conn.Close()
+	}
+}
 
 var everyMethod = []string{"GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"}
 
@@ -150,28 +155,28 @@ type site struct {
 	clock  *clock
 	origin *origin
 	edge   *edge.Edge
-	log    *bytes.Buffer
+	log    *syncBuffer
 	base   string
 }
 
 func newSite(t *testing.T, change ...func(*edge.Distribution)) *site {
 	t.Helper()
-	s := &site{T: t, api: &fakeAPI{}, clock: &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}, origin: newOrigin(t), log: &bytes.Buffer{}}
+	s := &site{T: t, api: &fakeAPI{}, clock: &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}, origin: newOrigin(t), log: &syncBuffer{}}
 	d := edge.Distribution{
 		ID: "E1", Domain: "d111.cloudfront.net", Version: "1", Aliases: []string{"site.example"}, Enabled: true, Deployed: true,
 		Origins: map[string]edge.Origin{"lb": {
 			Domain: "localhost", Port: s.origin.port(t), Attempts: 2, ConnectTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second,
 			Header: []edge.HeaderField{{Name: "X-Origin-Verify", Value: "secret"}},
 		}},
-		Behaviors: []edge.Behavior{{Pattern: "*", Origin: "lb", Methods: everyMethod, Cache: disabled, Request: allViewer, ViewerProtocol: "redirect-to-https"}},
-		Errors:    map[int]edge.ErrorResponse{},
+		Behaviors:   []edge.Behavior{{Pattern: "*", Origin: "lb", Methods: everyMethod, ViewerProtocol: "redirect-to-https"}},
+		ErrorMinTTL: map[int]time.Duration{},
 	}
 	for _, c := range change {
 		c(&d)
 	}
 	s.api.distributions = []edge.Distribution{d}
 	var err error
-	s.edge, err = edge.New(edge.Options{Listen: "127.0.0.1:0", Balancers: "http://127.0.0.1:9", Source: s.api, Clock: s.clock.Now, Log: syncWriter{&sync.Mutex{}, s.log}})
+	s.edge, err = edge.New(edge.Options{Listen: "127.0.0.1:0", Balancers: "http://127.0.0.1:9", Source: s.api, Clock: s.clock.Now, Log: s.log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,15 +196,22 @@ func newSite(t *testing.T, change ...func(*edge.Distribution)) *site {
 	return s
 }
 
-type syncWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
+// syncBuffer is a buffer that one may read while others write.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
 }
 
-func (w syncWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.w.Write(p)
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // reconfigure changes the distribution as an update through the API does.
@@ -208,7 +220,7 @@ func (s *site) reconfigure(change func(*edge.Distribution)) {
 	s.api.change(func(f *fakeAPI) {
 		d := f.distributions[0]
 		d.Behaviors = append([]edge.Behavior(nil), d.Behaviors...)
-		d.Errors, d.Origins = maps.Clone(d.Errors), maps.Clone(d.Origins)
+		d.ErrorMinTTL, d.Origins = maps.Clone(d.ErrorMinTTL), maps.Clone(d.Origins)
 		change(&d)
 		d.Version += "+"
 		f.distributions = []edge.Distribution{d}
@@ -227,21 +239,25 @@ type got struct {
 // cached tells whether the answer came out of the edge's cache.
 func (g got) cached() bool { return g.header.Get("Age") != "" }
 
+// do sends a request with headers given as name, value, name, value; "Host" is one of them.
 func (s *site) do(method, path string, body string, header ...string) got {
+	s.Helper()
+	all := http.Header{"Accept-Encoding": {"identity"}}
+	for i := 0; i < len(header); i += 2 {
+		all.Set(header[i], header[i+1])
+	}
+	return s.send(method, path, body, all)
+}
+
+func (s *site) send(method, path, body string, header http.Header) got {
 	s.Helper()
 	req, err := http.NewRequest(method, s.base+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		s.Fatal(err)
 	}
-	req.Host = "site.example"
-	req.Header.Set("Accept-Encoding", "identity")
-	for i := 0; i < len(header); i += 2 {
-		if header[i] == "Host" {
-			req.Host = header[i+1]
-		} else {
-			req.Header.Set(header[i], header[i+1])
-		}
-	}
+	req.Host = cmp.Or(header.Get("Host"), "site.example")
+	header.Del("Host")
+	req.Header = header
 	resp, err := client.Do(req)
 	if err != nil {
 		s.Fatal(err)
@@ -259,8 +275,4 @@ var client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) er
 func (s *site) get(path string, header ...string) got {
 	s.Helper()
 	return s.do("GET", path, "", header...)
-}
-
-func contextWithCancel() (context.Context, context.CancelFunc) {
-	return context.WithCancel(context.Background())
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -18,25 +19,12 @@ func hostName(host string) string {
 func choose(all []Distribution, header string) (Distribution, bool) {
 	host := hostName(header)
 	label, local := strings.CutSuffix(host, ".localhost")
-	best, length := -1, 0
-	for i, d := range all {
+	for _, d := range all {
 		domain := strings.ToLower(d.Domain)
-		if host == domain || local && label+".cloudfront.net" == domain {
+		alias := slices.ContainsFunc(d.Aliases, func(alias string) bool { return strings.EqualFold(alias, host) })
+		if host == domain || local && label+".cloudfront.net" == domain || alias {
 			return d, true
 		}
-		for _, alias := range d.Aliases {
-			alias = strings.ToLower(alias)
-			if alias == host {
-				return d, true
-			}
-			// A wildcard stands for one label or more; the longest one wins.
-			if suffix, wild := strings.CutPrefix(alias, "*"); wild && len(host) > len(suffix) && strings.HasSuffix(host, suffix) && len(suffix) > length {
-				best, length = i, len(suffix)
-			}
-		}
-	}
-	if best >= 0 {
-		return all[best], true
 	}
 	if len(all) == 1 {
 		return all[0], true

@@ -4,10 +4,7 @@ import (
 	"path"
 	"strings"
 	"testing"
-	"time"
 )
-
-var zeroTime time.Time
 
 func TestMatchPath(t *testing.T) {
 	for _, c := range []struct {
@@ -29,6 +26,9 @@ func TestMatchPath(t *testing.T) {
 		{"/a%2Fb", "/a%2Fb", true},
 		{"/", "/", true},
 		{"", "/x", false},
+		{"/a.b+c", "/a.b+c", true},
+		{"/a.b+c", "/aXbbc", false},
+		{`/a\*`, `/a\b`, true},
 	} {
 		if got := matchPath(c.pattern, c.path); got != c.want {
 			t.Errorf("pattern %q, path %q: %t", c.pattern, c.path, got)
@@ -48,19 +48,21 @@ func slowMatch(pattern, text string) bool {
 	}
 }
 
-func FuzzMatchGlob(f *testing.F) {
-	for _, seed := range [][2]string{{"*", ""}, {"a*b?c", "aXXbYc"}, {"**a", "aa"}, {"*a*a*a", "aaaa"}, {"?", "é"}} {
+func FuzzMatchPath(f *testing.F) {
+	for _, seed := range [][2]string{{"*", ""}, {"a*b?c", "aXXbYc"}, {"**a", "aa"}, {"*a*a*a", "aaaa"}, {`a\*b.`, `a\xb.`}} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, pattern, text string) {
-		if len(pattern) > 12 || len(text) > 16 { // the definition takes exponential time
+		pattern, text = strings.TrimPrefix(pattern, "/"), strings.TrimPrefix(text, "/")
+		// The definition takes exponential time. Patterns and encoded paths are ASCII.
+		if len(pattern) > 12 || len(text) > 16 || !isASCII(pattern+text) || strings.HasPrefix(pattern, "/") || strings.HasPrefix(text, "/") {
 			t.Skip()
 		}
-		if got, want := matchGlob(pattern, text), slowMatch(pattern, text); got != want {
+		if got, want := matchPath(pattern, text), slowMatch(pattern, text); got != want {
 			t.Errorf("pattern %q, text %q: %t, want %t", pattern, text, got, want)
 		}
 		if !strings.ContainsAny(pattern, `[]\/`) && !strings.Contains(text, "/") {
-			if std, err := path.Match(pattern, text); err == nil && isASCII(pattern+text) && std != matchGlob(pattern, text) {
+			if std, err := path.Match(pattern, text); err == nil && std != matchPath(pattern, text) {
 				t.Errorf("pattern %q, text %q: path.Match says %t", pattern, text, std)
 			}
 		}
@@ -77,7 +79,7 @@ func FuzzHost(f *testing.F) {
 	}
 	known := []Distribution{
 		{ID: "1", Domain: "d1.cloudfront.net", Aliases: []string{"site.example"}},
-		{ID: "2", Domain: "d2.cloudfront.net", Aliases: []string{"*.example"}},
+		{ID: "2", Domain: "d2.cloudfront.net", Aliases: []string{"other.example"}},
 	}
 	f.Fuzz(func(t *testing.T, header string) {
 		name := hostName(header)
@@ -88,23 +90,11 @@ func FuzzHost(f *testing.F) {
 		if found && d.ID == "1" && name != "site.example" && name != "d1.cloudfront.net" && name != "d1.localhost" {
 			t.Errorf("%q was taken for the first site", header)
 		}
-		if found && d.ID == "2" && !strings.HasSuffix(name, ".example") && name != "d2.cloudfront.net" && name != "d2.localhost" {
+		if found && d.ID == "2" && name != "other.example" && name != "d2.cloudfront.net" && name != "d2.localhost" {
 			t.Errorf("%q was taken for the second site", header)
 		}
 		if _, found := choose(nil, header); found {
 			t.Error("found one of none")
-		}
-	})
-}
-
-func FuzzCacheControl(f *testing.F) {
-	for _, seed := range []string{"max-age=1", "no-store", `private="x", s-maxage=2`, ",,=", "max-age=99999999999999999999", "MAX-AGE = 3"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		header := map[string][]string{"Cache-Control": {value}}
-		if age, given := parseCacheControl(header).lifetime(header, zeroTime); given && age < 0 {
-			t.Errorf("%q lives for %s", value, age)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,7 +96,8 @@ func TestDistributionOfTheEmulator(t *testing.T) {
 		},
 		CacheBehaviors: &types.CacheBehaviors{Quantity: aws.Int32(1), Items: []types.CacheBehavior{{
 			PathPattern: aws.String("/assets/*"), TargetOriginId: aws.String("lb"), ViewerProtocolPolicy: types.ViewerProtocolPolicyHttpsOnly,
-			CachePolicyId: aws.String("658327ea-f89d-4fab-a63d-7e88639e58f6"), // CachingOptimized
+			CachePolicyId:         aws.String("4135ea2d-6df8-44a3-9df3-4b5a84be39ad"),
+			OriginRequestPolicyId: aws.String("216adef6-5c7f-47e4-b989-5492eafa07d3"),
 		}}},
 		CustomErrorResponses: &types.CustomErrorResponses{Quantity: aws.Int32(11), Items: errorResponses},
 	}
@@ -143,8 +145,8 @@ func TestDistributionOfTheEmulator(t *testing.T) {
 		t.Errorf("response headers policy: %v", g.header)
 	}
 	s.get("/assets/a")
-	if g := s.get("/assets/a", "Host", aws.ToString(created.Distribution.DomainName)); !g.cached() {
-		t.Errorf("CachingOptimized: %v", g.header)
+	if g := s.get("/assets/a", "Host", aws.ToString(created.Distribution.DomainName)); g.status != 200 || g.cached() {
+		t.Errorf("CachingDisabled: %v", g.header)
 	}
 	if g := s.do("POST", "/assets/a", ""); g.status != http.StatusForbidden {
 		t.Errorf("POST where only GET and HEAD are allowed: %d", g.status)
@@ -169,8 +171,20 @@ func TestDistributionOfTheEmulator(t *testing.T) {
 	if g := s.get("/failing"); g.status != 200 {
 		t.Errorf("right after the invalidation: %d", g.status)
 	}
-	if g := s.get("/assets/a"); !g.cached() {
-		t.Error("an invalidation dropped what it does not name")
+
+	assets := &config.CacheBehaviors.Items[0]
+	assets.CachePolicyId = aws.String("658327ea-f89d-4fab-a63d-7e88639e58f6") // CachingOptimized
+	update()
+	g = s.get("/")
+	for _, want := range []string{"distribution " + aws.ToString(id), "behavior /assets/*", "Managed-CachingOptimized (658327ea-f89d-4fab-a63d-7e88639e58f6)"} {
+		if g.status != http.StatusNotImplemented || !strings.Contains(g.body, want) {
+			t.Errorf("CachingOptimized: %d %s, want %q", g.status, g.body, want)
+		}
+	}
+	assets.CachePolicyId = config.DefaultCacheBehavior.CachePolicyId
+	update()
+	if g := s.get("/"); g.status != 200 {
+		t.Errorf("CachingDisabled again: %d %s", g.status, g.body)
 	}
 
 	config.Enabled = aws.Bool(false)

@@ -1,17 +1,21 @@
 package edge
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
-	"net/url"
+	"net/http/httputil"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // BalancerHeader names the load balancer that a request to the gateway is for, as DNS-name:port, so that the Host
@@ -21,202 +25,196 @@ const BalancerHeader = "X-Sandbox-Load-Balancer"
 // sandboxError marks answers of the gateway that stand for a network's, such as a load balancer that does not exist.
 const sandboxError = "X-Sandbox-Error"
 
-// originError is an origin that gave no answer: status is what CloudFront answers instead.
-type originError struct {
-	status int
-	reason string
-}
-
-func (e *originError) Error() string { return fmt.Sprintf("%s (%d)", e.reason, e.status) }
-
-var (
-	errConnectTimeout = errors.New("no connection within the origin's connection timeout")
-	errReadTimeout    = errors.New("no answer within the origin's response timeout")
-)
-
-// viaBalancers reaches load balancers through the gateway, and origins on this machine directly.
-func viaBalancers(gateway string) func(Origin) (string, http.Header) {
-	u, err := url.Parse(gateway)
-	if err != nil { // checked by New
-		u = &url.URL{}
+// forward sends a request to the origin and passes its answer on.
+func (e *Edge) forward(w http.ResponseWriter, q *request) {
+	w.Header()["Content-Type"] = nil // or one that the origin does not give would be guessed
+	proxy := &httputil.ReverseProxy{
+		Rewrite:        func(p *httputil.ProxyRequest) { e.rewrite(q, p) },
+		Transport:      &originTransport{q.origin},
+		FlushInterval:  -1,
+		ErrorLog:       log.New(io.Discard, "", 0), // all it tells is who left while an answer was passed on
+		ModifyResponse: func(resp *http.Response) error { return e.answered(q, resp) },
+		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, err error) { e.unreachable(w, q, err) },
 	}
-	return func(o Origin) (string, http.Header) {
-		port := strconv.Itoa(o.Port)
-		if ip := net.ParseIP(o.Domain); ip != nil && ip.IsLoopback() || o.Domain == "localhost" {
-			return net.JoinHostPort(o.Domain, port), nil
-		}
-		return u.Host, http.Header{BalancerHeader: {o.Domain + ":" + port}}
+	proxy.ServeHTTP(w, q.viewer)
+}
+
+// rewrite makes the request to the origin out of the viewer's, as the origin request policy AllViewer has it. What is
+// about one connection is gone already.
+func (e *Edge) rewrite(q *request, p *httputil.ProxyRequest) {
+	header := p.Out.Header
+	for _, name := range []string{"Te", "Connection", "Upgrade"} {
+		header.Del(name) // kept for trailers and WebSockets, which are not emulated
 	}
-}
-
-type connectTimeout struct{}
-
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			limit, _ := ctx.Value(connectTimeout{}).(time.Duration)
-			ctx, cancel := context.WithTimeoutCause(ctx, limit, errConnectTimeout)
-			defer cancel()
-			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, &dialError{err, context.Cause(ctx) == errConnectTimeout}
-			}
-			return conn, nil
-		},
-		DisableCompression: true,
-		// A kept connection that the origin closes under a POST would make a 502 of nothing.
-		DisableKeepAlives: true,
-	}
-}
-
-type dialError struct {
-	err     error
-	timeout bool
-}
-
-func (e *dialError) Error() string { return e.err.Error() }
-func (e *dialError) Unwrap() error { return e.err }
-
-// fetch sends a request to the origin, as often as its connection attempts allow: again when it could not connect, and
-// for GET and HEAD also when no answer came in time.
-func (e *Edge) fetch(ctx context.Context, o Origin, method, path, query, host string, header http.Header, body io.Reader, length int64) (*http.Response, error) {
-	var err error
-	for range max(1, o.Attempts) {
-		var resp *http.Response
-		resp, err = e.fetchOnce(ctx, o, method, path, query, host, header, body, length)
-		if err == nil {
-			return resp, nil
-		}
-		var dial *dialError
-		again := errors.As(err, &dial) || errors.Is(err, errReadTimeout) && (method == http.MethodGet || method == http.MethodHead)
-		if !again || ctx.Err() != nil {
-			break
+	// The proxy takes these out of every request, for those who trust them.
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values, ok := p.In.Header[name]; ok && !httpguts.HeaderValuesContainsToken(p.In.Header["Connection"], name) {
+			header[name] = values
 		}
 	}
-	return nil, asOriginError(err)
-}
-
-func asOriginError(err error) *originError {
-	var known *originError
-	var dial *dialError
-	switch {
-	case errors.As(err, &known):
-		return known
-	case errors.Is(err, errReadTimeout), errors.As(err, &dial) && dial.timeout:
-		return &originError{http.StatusGatewayTimeout, err.Error()}
-	default:
-		return &originError{http.StatusBadGateway, err.Error()}
+	for name := range header {
+		if strings.HasPrefix(name, "Cloudfront-") || strings.HasPrefix(name, "X-Amz-Cf-") || strings.HasPrefix(name, "X-Sandbox-") {
+			delete(header, name) // only the edge may set these
+		}
 	}
-}
-
-func (e *Edge) fetchOnce(ctx context.Context, o Origin, method, path, query, host string, header http.Header, body io.Reader, length int64) (*http.Response, error) {
-	addr, extra := e.resolve(o)
-	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, connectTimeout{}, o.ConnectTimeout))
-	idle := newWatchdog(o.ConnectTimeout+o.ReadTimeout, o.ReadTimeout, func() { cancel(errReadTimeout) })
-	decoded, err := url.PathUnescape(o.Path + path)
+	header.Set("User-Agent", cmp.Or(header.Get("User-Agent"), "Amazon CloudFront"))
+	address, _, err := net.SplitHostPort(p.In.RemoteAddr)
 	if err != nil {
-		decoded = o.Path + path
+		address = p.In.RemoteAddr
 	}
-	req := (&http.Request{
-		Method: method,
-		// RawPath keeps the viewer's encoding of the path.
-		URL:        &url.URL{Scheme: "http", Host: addr, Path: decoded, RawPath: o.Path + path, RawQuery: query},
-		Proto:      "HTTP/1.1",
-		ProtoMajor: 1, ProtoMinor: 1,
-		Header: header.Clone(), Host: host, ContentLength: length,
-	}).WithContext(ctx)
-	if req.Host == "" {
-		req.Host = o.Domain
+	if before := header.Get("X-Forwarded-For"); before != "" {
+		address = before + ", " + address
 	}
-	for name, values := range extra {
-		req.Header[name] = values
+	header.Set("X-Forwarded-For", address)
+	header.Set("Via", strings.TrimPrefix(p.In.Proto, "HTTP/")+" "+viaName)
+	header.Set("X-Amz-Cf-Id", requestID())
+	for _, h := range q.origin.Header {
+		header.Set(h.Name, h.Value)
 	}
-	if body != nil && length != 0 {
-		req.Body = io.NopCloser(&watchedReader{body, idle})
+
+	p.Out.Host = cmp.Or(p.In.Host, q.origin.Domain)
+	p.Out.URL.Scheme, p.Out.URL.RawQuery = "http", p.In.URL.RawQuery
+	p.Out.URL.Host = net.JoinHostPort(q.origin.Domain, strconv.Itoa(q.origin.Port))
+	if !q.origin.local() {
+		header.Set(BalancerHeader, q.origin.Domain+":"+strconv.Itoa(q.origin.Port))
+		p.Out.URL.Host = e.balancers
 	}
-	resp, err := e.transport.RoundTrip(req)
-	if err != nil {
-		idle.stop()
-		if cause := context.Cause(ctx); errors.Is(cause, errReadTimeout) {
-			err = cause
+}
+
+// local tells whether an origin is on this machine. Every other one is taken for a load balancer.
+func (o *Origin) local() bool {
+	return o.Domain == "localhost" || net.ParseIP(o.Domain).IsLoopback()
+}
+
+// answered looks at the origin's answer on its way to the viewer, and keeps an error that CloudFront would keep.
+func (e *Edge) answered(q *request, resp *http.Response) error {
+	if resp.StatusCode >= 400 && q.cacheable() {
+		a, err := readAnswer(resp)
+		if err != nil {
+			return fmt.Errorf("the origin's answer broke off: %w", err)
 		}
-		cancel(nil)
+		if a != nil {
+			e.keep(q, a)
+		}
+	}
+	decorate(resp.Header, q.behavior, resp.StatusCode)
+	return nil
+}
+
+// readAnswer reads a whole answer, which can still be passed on then. It is nil for one too large to be kept.
+func readAnswer(resp *http.Response) (*answer, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxObject+1))
+	if err != nil {
 		return nil, err
 	}
-	idle.reset()
-	resp.Body = &watchedBody{resp.Body, idle, cancel}
-	if reason := resp.Header.Get(sandboxError); reason != "" {
-		resp.Body.Close()
-		return nil, &originError{http.StatusBadGateway, reason}
+	rest := resp.Body
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), rest), rest}
+	if len(body) > maxObject {
+		return nil, nil
 	}
-	return resp, nil
-}
-
-// watchdog calls bite when nothing happened for a while.
-type watchdog struct {
-	mu    sync.Mutex
-	timer *time.Timer
-	limit time.Duration
-	done  bool
-}
-
-func newWatchdog(first, limit time.Duration, bite func()) *watchdog {
-	return &watchdog{timer: time.AfterFunc(first, bite), limit: limit}
-}
-
-func (w *watchdog) reset() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.done {
-		w.timer.Reset(w.limit)
+	if resp.Request.Method != http.MethodHead {
+		resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
+	return &answer{status: resp.StatusCode, header: resp.Header.Clone(), body: body}, nil
 }
 
-func (w *watchdog) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.done = true
-	w.timer.Stop()
+// keep keeps an error for as long as CloudFront does.
+func (e *Edge) keep(q *request, a *answer) {
+	ttl := errorTTL(a.status, a.header, q.distribution.errorMinTTL(a.status))
+	if ttl <= 0 || !q.cacheable() {
+		return
+	}
+	a.stored = e.clock()
+	a.expires = a.stored.Add(ttl)
+	e.cache.put(q.key(q.viewer.Method), a)
 }
 
-type watchedReader struct {
-	r    io.Reader
-	idle *watchdog
+// unreachable answers for an origin that gave no answer.
+func (e *Edge) unreachable(w http.ResponseWriter, q *request, err error) {
+	if q.viewer.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // it is the viewer who left: that tells nothing about the origin
+	}
+	status := http.StatusBadGateway
+	if timedOut(err) {
+		status = http.StatusGatewayTimeout
+	}
+	e.log.Printf("%s %s of %s: origin %s: %v (%d)", q.viewer.Method, q.path, q.distribution.ID, q.origin.Domain, err, status)
+	page := errorPage(status, "The origin could not be reached, or did not answer in time.")
+	e.keep(q, page)
+	reply(w, q.viewer, q.behavior, page)
 }
 
-func (r *watchedReader) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	r.idle.reset()
-	return n, err
-}
+// originTransport sends requests to one origin, as often as its connection attempts allow: again when it could not
+// connect, and for GET and HEAD also when no answer came in time.
+type originTransport struct{ origin Origin }
 
-type watchedBody struct {
-	io.ReadCloser
-	idle   *watchdog
-	cancel context.CancelCauseFunc
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.idle.reset()
-	return n, err
-}
-
-func (b *watchedBody) Close() error {
-	b.idle.stop()
-	err := b.ReadCloser.Close()
-	b.cancel(nil)
-	return err
-}
-
-// dropPerConnection removes headers that are about one connection, those that Connection names included.
-func dropPerConnection(header http.Header) {
-	for _, line := range header.Values("Connection") {
-		for _, name := range strings.Split(line, ",") {
-			header.Del(strings.TrimSpace(name))
+func (t *originTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	transport := &http.Transport{
+		DialContext:        t.dial,
+		DisableCompression: true,
+		// One connection a request: a kept one that the origin closes under a POST would make a 502 of nothing.
+		DisableKeepAlives: true,
+	}
+	for left := t.origin.Attempts - 1; ; left-- {
+		attempt := r.WithContext(r.Context())
+		if r.Body != nil {
+			attempt.Body = io.NopCloser(r.Body) // an attempt that fails closes its body
+		}
+		resp, err := transport.RoundTrip(attempt)
+		if err == nil {
+			return checked(resp)
+		}
+		var dial *net.OpError
+		again := errors.As(err, &dial) && dial.Op == "dial" ||
+			timedOut(err) && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+		if !again || left <= 0 || r.Context().Err() != nil {
+			return nil, err
 		}
 	}
-	for _, name := range perConnection {
-		header.Del(name)
+}
+
+// checked turns an answer of the gateway that stands for a network's into the error that it means.
+func checked(resp *http.Response) (*http.Response, error) {
+	reason := resp.Header.Get(sandboxError)
+	if reason == "" {
+		return resp, nil
 	}
+	_ = resp.Body.Close() // nothing of it is read
+	return nil, errors.New(reason)
+}
+
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func (t *originTransport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: t.origin.ConnectTimeout}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &watchedConn{conn, t.origin.ReadTimeout}, nil
+}
+
+// watchedConn gives up when nothing goes either way for a while.
+type watchedConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *watchedConn) Write(p []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
 }

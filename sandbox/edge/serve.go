@@ -1,63 +1,76 @@
 package edge
 
 import (
-	"errors"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
-	"io"
+	"html"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
-// The values of X-Cache.
-const (
-	hit        = "Hit from cloudfront"
-	miss       = "Miss from cloudfront"
-	refreshHit = "RefreshHit from cloudfront"
-	failed     = "Error from cloudfront"
-)
+// viaName is what the edge calls itself in Via.
+const viaName = "sandbox.cloudfront.net (CloudFront)"
+
+// request is a viewer's request with the configuration that it falls under.
+type request struct {
+	viewer       *http.Request
+	distribution *Distribution
+	behavior     *Behavior
+	origin       Origin
+	path         string // still encoded
+}
+
+// cacheable tells whether errors of a request are kept.
+func (q *request) cacheable() bool {
+	return q.viewer.Method == http.MethodGet || q.viewer.Method == http.MethodHead
+}
+
+func (q *request) key(method string) cacheKey {
+	return cacheKey{q.distribution.ID, q.path, method}
+}
 
 // ServeHTTP answers a viewer.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.serve(w, r, false)
+	q, refusal := e.route(r)
+	if refusal == nil && e.kept(q) != nil {
+		e.freshen(r.Context()) // it may have been invalidated, or the distribution changed
+		q, refusal = e.route(r)
+	}
+	if refusal != nil {
+		reply(w, r, nil, refusal)
+		return
+	}
+	if a := e.kept(q); a != nil {
+		e.again(w, q, a)
+		return
+	}
+	e.forward(w, q)
 }
 
-// serve answers from the cache or the origin. verified says that the API was asked since the request arrived.
-func (e *Edge) serve(w http.ResponseWriter, r *http.Request, verified bool) {
-	q, refusal := e.route(r)
-	if refusal != nil {
-		e.reply(w, r, nil, refusal, xCache(refusal.status, miss), -1)
-		return
+// kept is the error that a request is answered with, or nil. HEAD is answered from a GET, never the other way round.
+func (e *Edge) kept(q *request) *answer {
+	if !q.cacheable() {
+		return nil
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && !(r.Method == http.MethodOptions && q.behavior.CachesOptions) {
-		e.pass(w, q)
-		return
-	}
-
 	now := e.clock()
-	key := q.key()
-	object, failure := e.cache.get(key)
-	if r.Method != http.MethodGet {
-		// HEAD is answered from a GET, never the other way round.
-		key += r.Method
-		if r.Method == http.MethodOptions || !object.fresh(now) && !failure.fresh(now) {
-			object, failure = e.cache.get(key)
-		}
+	if a := e.cache.get(q.key(http.MethodGet), now); a != nil {
+		return a
 	}
-	if !verified && (object.fresh(now) || failure.fresh(now)) {
-		e.freshen(r.Context())
-		e.serve(w, r, true)
-		return
-	}
-	switch {
-	case object.fresh(now):
-		e.reply(w, r, q, object, hit, now.Sub(object.stored))
-	case failure.fresh(now) && failure.status >= 500 && object != nil:
-		e.reply(w, r, q, object, hit, now.Sub(object.stored))
-	case failure.fresh(now):
-		e.reply(w, r, q, failure, failed, now.Sub(failure.stored))
-	default:
-		e.fill(w, q, key, object)
-	}
+	return e.cache.get(q.key(q.viewer.Method), now)
+}
+
+// again answers with an error that was kept.
+func (e *Edge) again(w http.ResponseWriter, q *request, a *answer) {
+	old := *a
+	old.header = a.header.Clone()
+	before, _ := strconv.Atoi(a.header.Get("Age")) // absent: not yet cached by anybody
+	old.header.Set("Age", strconv.Itoa(before+int(e.clock().Sub(a.stored)/time.Second)))
+	reply(w, q.viewer, q.behavior, &old)
 }
 
 // route finds out which behavior a request falls under, or why it is refused.
@@ -72,13 +85,12 @@ func (e *Edge) route(r *http.Request) (*request, *answer) {
 		return nil, errorPage(http.StatusForbidden, "No distribution has this host name as its alias or domain.")
 	case !d.Enabled:
 		return nil, errorPage(http.StatusForbidden, "The distribution is disabled.")
+	case len(d.Refused) > 0:
+		return nil, notEmulated(&d)
 	case len(r.URL.RequestURI()) > 8192:
 		return nil, errorPage(http.StatusRequestURITooLong, "The URL is longer than 8192 characters.")
 	}
-	q := &request{viewer: r, distribution: &d, path: r.URL.EscapedPath()}
-	if q.path == "" || q.path[0] != '/' {
-		q.path = "/" + q.path
-	}
+	q := &request{viewer: r, distribution: &d, path: "/" + strings.TrimPrefix(r.URL.EscapedPath(), "/")}
 	if q.behavior = d.behavior(q.path); q.behavior == nil {
 		return nil, errorPage(http.StatusBadGateway, "No behavior of the distribution matches the path.")
 	}
@@ -86,24 +98,28 @@ func (e *Edge) route(r *http.Request) (*request, *answer) {
 	if q.origin, known = d.Origins[q.behavior.Origin]; !known {
 		return nil, errorPage(http.StatusBadGateway, "The behavior names an origin that the distribution does not have.")
 	}
-	if q.path == "/" && d.DefaultRootObject != "" {
-		q.path += d.DefaultRootObject
-	}
-	if q.scheme() == "http" {
+	return q, q.refusal()
+}
+
+// refusal is what the behavior answers itself, or nil.
+func (q *request) refusal() *answer {
+	r := q.viewer
+	// TLS is not emulated: a viewer used it unless it says otherwise.
+	if strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "http") {
 		switch q.behavior.ViewerProtocol {
 		case "redirect-to-https":
-			return nil, redirect(r)
+			return redirect(r)
 		case "https-only":
-			return nil, errorPage(http.StatusForbidden, "The distribution answers HTTPS only.")
+			return errorPage(http.StatusForbidden, "The distribution answers HTTPS only.")
 		}
 	}
-	if !contains(q.behavior.Methods, r.Method) {
-		return nil, errorPage(http.StatusForbidden, "The distribution does not allow the method "+strconv.Quote(r.Method)+" here.")
+	if !slices.Contains(q.behavior.Methods, r.Method) {
+		return errorPage(http.StatusForbidden, "The distribution does not allow the method "+strconv.Quote(r.Method)+" here.")
 	}
 	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0 {
-		return nil, errorPage(http.StatusForbidden, "A GET or HEAD request must not have a body.")
+		return errorPage(http.StatusForbidden, "A GET or HEAD request must not have a body.")
 	}
-	return q, nil
+	return nil
 }
 
 func redirect(r *http.Request) *answer {
@@ -116,208 +132,69 @@ func redirect(r *http.Request) *answer {
 	return page
 }
 
-// pass sends a request on whose answer is never kept.
-func (e *Edge) pass(w http.ResponseWriter, q *request) {
-	query, host, header := q.upstream()
-	resp, err := e.fetch(q.viewer.Context(), q.origin, q.viewer.Method, q.path, query, host, header, q.viewer.Body, q.viewer.ContentLength)
-	if err != nil {
-		e.unreachable(w, q, "", nil, err)
-		return
-	}
-	defer resp.Body.Close()
-	if _, page := e.customised(q.distribution, resp.StatusCode); page {
-		if a, err := readAnswer(resp); err == nil {
-			e.reply(w, q.viewer, q, e.customise(q, a), failed, -1)
-			return
-		}
-	}
-	e.stream(w, q, resp, nil, xCache(resp.StatusCode, miss))
+// errorPage is an answer of the CDN itself.
+func errorPage(status int, why string) *answer {
+	body := fmt.Sprintf(`<!DOCTYPE html>
+<html><head><title>ERROR: The request could not be satisfied</title></head><body>
+<h1>%d ERROR</h1><h2>The request could not be satisfied.</h2><hr>
+<p>%s</p><hr><p>Generated by cloudfront (CloudFront), the sandbox's</p></body></html>
+`, status, html.EscapeString(why))
+	return newAnswer(status, "text/html", body)
 }
 
-// fill gets an answer that may be kept. object is the expired one, if there is one.
-func (e *Edge) fill(w http.ResponseWriter, q *request, key string, object *answer) {
-	query, host, header := q.upstream()
-	revalidate := false
-	if object != nil && !conditional(q.viewer.Header) {
-		if tag := object.header.Get("ETag"); tag != "" {
-			header.Set("If-None-Match", tag)
-			revalidate = true
-		} else if date := object.header.Get("Last-Modified"); date != "" {
-			header.Set("If-Modified-Since", date)
-			revalidate = true
-		}
-	}
-	resp, err := e.fetch(q.viewer.Context(), q.origin, q.viewer.Method, q.path, query, host, header, nil, 0)
-	if err != nil {
-		e.unreachable(w, q, key, object, err)
-		return
-	}
-	defer resp.Body.Close()
-	now := e.clock()
-	policy := q.behavior.Cache
-	switch {
-	case resp.StatusCode >= 400:
-		a, err := readAnswer(resp)
-		if errors.Is(err, errTooLarge) {
-			e.stream(w, q, resp, a.body, failed)
-			return
-		}
-		if err != nil {
-			e.unreachable(w, q, key, object, err)
-			return
-		}
-		e.failure(w, q, key, object, a)
-	case resp.StatusCode == http.StatusNotModified && revalidate:
-		again := *object
-		again.header = object.header.Clone()
-		dropPerConnection(resp.Header)
-		for name, values := range resp.Header {
-			if name != "Content-Length" {
-				again.header[name] = values
-			}
-		}
-		again.stored, again.expires = now, now.Add(objectTTL(object.status, again.header, policy, now))
-		e.cache.put(key, q.distribution.ID, q.subject(), &again, false)
-		e.reply(w, q.viewer, q, &again, refreshHit, -1)
-	default:
-		ttl := objectTTL(resp.StatusCode, resp.Header, policy, now)
-		if ttl <= 0 {
-			if resp.StatusCode == http.StatusOK {
-				e.cache.remove(key) // what was kept is out of date, and must not come back when the origin fails
-			}
-			e.stream(w, q, resp, nil, miss)
-			return
-		}
-		a, err := readAnswer(resp)
-		if errors.Is(err, errTooLarge) {
-			e.stream(w, q, resp, a.body, miss)
-			return
-		}
-		if err != nil {
-			e.unreachable(w, q, key, object, err)
-			return
-		}
-		a.stored, a.expires = now, now.Add(ttl)
-		e.cache.put(key, q.distribution.ID, q.subject(), a, false)
-		e.reply(w, q.viewer, q, a, miss, -1)
-	}
-}
-
-// unreachable answers for an origin that gave no answer. key is "" where nothing is kept.
-func (e *Edge) unreachable(w http.ResponseWriter, q *request, key string, object *answer, err error) {
-	if q.viewer.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // it is the viewer who left: that tells nothing about the origin
-	}
-	reason := asOriginError(err)
-	e.log.printf("%s %s of %s: origin %s: %v", q.viewer.Method, q.path, q.distribution.ID, q.origin.Domain, reason)
-	page := errorPage(reason.status, "The origin could not be reached, or did not answer in time.")
-	if key == "" {
-		e.reply(w, q.viewer, q, e.customise(q, page), failed, -1)
-		return
-	}
-	e.failure(w, q, key, object, page)
-}
-
-// failure answers with an error that may be kept, or with an expired object in its place.
-func (e *Edge) failure(w http.ResponseWriter, q *request, key string, object, a *answer) {
-	now := e.clock()
-	ttl := errorTTL(a.status, a.header, q.distribution.errorMinTTL(a.status), q.behavior.Cache.MaxTTL, now)
-	stale := object != nil && a.status >= 500 && !neverStale(object.header)
-	if !stale {
-		a = e.customise(q, a)
-	}
-	if ttl > 0 {
-		kept := *a
-		kept.stored, kept.expires = now, now.Add(ttl)
-		e.cache.put(key, q.distribution.ID, q.subject(), &kept, true)
-	}
-	if stale {
-		e.reply(w, q.viewer, q, object, hit, now.Sub(object.stored))
-		return
-	}
-	e.reply(w, q.viewer, q, a, failed, -1)
-}
-
-// neverStale tells that the origin forbids to serve its object in place of an error.
-func neverStale(header http.Header) bool {
-	age, given := parseCacheControl(header).seconds("stale-if-error")
-	return given && age == 0
-}
-
-// customised tells whether a distribution has a page of its own for a status.
-func (e *Edge) customised(d *Distribution, status int) (ErrorResponse, bool) {
-	r, ok := d.Errors[status]
-	return r, ok && r.Page != ""
-}
-
-// customise replaces an error by the distribution's page for it. Where the page cannot be had the error stays.
-func (e *Edge) customise(q *request, a *answer) *answer {
-	r, ok := e.customised(q.distribution, a.status)
-	if !ok {
-		return a
-	}
-	behavior := q.distribution.behavior(r.Page)
-	if behavior == nil {
-		return a
-	}
-	origin, ok := q.distribution.Origins[behavior.Origin]
-	if !ok {
-		return a
-	}
-	header := http.Header{"User-Agent": {"Amazon CloudFront"}, "Via": {"1.1 " + viaName}}
-	for _, h := range origin.Header {
-		header.Set(h.Name, h.Value)
-	}
-	resp, err := e.fetch(q.viewer.Context(), origin, http.MethodGet, r.Page, "", "", header, nil, 0)
-	if err != nil {
-		return a
-	}
-	defer resp.Body.Close()
-	page, err := readAnswer(resp)
-	if err != nil || resp.StatusCode >= 400 {
-		return a
-	}
-	page.status = a.status
-	if r.Code != 0 {
-		page.status = r.Code
-	}
+// notEmulated is the answer of the sandbox, not of CloudFront, for a distribution with settings that it cannot show.
+func notEmulated(d *Distribution) *answer {
+	page := newAnswer(http.StatusNotImplemented, "text/plain; charset=utf-8", d.refusal()+"\n")
+	page.header.Set(sandboxError, "not emulated")
 	return page
 }
 
-var errTooLarge = errors.New("the answer is too large to be kept")
-
-// readAnswer reads a whole answer. With errTooLarge it returns what it has read; the rest is still in resp.
-func readAnswer(resp *http.Response) (*answer, error) {
-	a := &answer{status: resp.StatusCode, header: resp.Header.Clone()}
-	dropPerConnection(a.header)
-	var err error
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxObject+1)); err != nil {
-		return a, fmt.Errorf("the origin's answer broke off: %w", err)
-	}
-	if len(a.body) > maxObject {
-		return a, errTooLarge
-	}
-	if resp.Request == nil || resp.Request.Method != http.MethodHead {
-		a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
-	}
-	return a, nil
+// refusal says which settings of a distribution are not emulated.
+func (d *Distribution) refusal() string {
+	return fmt.Sprintf("the sandbox does not emulate distribution %s and serves nothing of it:\n- %s", d.ID, strings.Join(d.Refused, "\n- "))
 }
 
-// conditional tells whether a request asks for less than the whole object.
-func conditional(header http.Header) bool {
-	for _, name := range []string{"Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"} {
-		if header.Get(name) != "" {
-			return true
+func newAnswer(status int, contentType, body string) *answer {
+	return &answer{status: status, body: []byte(body), header: http.Header{
+		"Content-Type": {contentType}, "Server": {"CloudFront"}, "Content-Length": {strconv.Itoa(len(body))},
+	}}
+}
+
+// reply writes a whole answer. b is nil for a request that no behavior applies to.
+func reply(w http.ResponseWriter, r *http.Request, b *Behavior, a *answer) {
+	w.Header()["Content-Type"] = nil // or one that the origin did not give would be guessed
+	maps.Copy(w.Header(), a.header.Clone())
+	decorate(w.Header(), b, a.status)
+	w.WriteHeader(a.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(a.body) // fails when the viewer has left
+	}
+}
+
+// decorate applies the response headers policy and adds the CDN's own headers.
+func decorate(header http.Header, b *Behavior, status int) {
+	if b != nil {
+		for _, h := range b.Header {
+			if h.Override || header.Get(h.Name) == "" {
+				header.Set(h.Name, h.Value)
+			}
 		}
 	}
-	return false
-}
-
-func xCache(status int, otherwise string) string {
-	if status >= 400 {
-		return failed
+	via := "1.1 " + viaName
+	if before := header.Get("Via"); before != "" {
+		via = before + ", " + via
 	}
-	return otherwise
+	header.Set("Via", via)
+	header.Set("X-Cache", "Miss from cloudfront")
+	if status >= 400 {
+		header.Set("X-Cache", "Error from cloudfront") // whether it was kept or not
+	}
+	header.Set("X-Amz-Cf-Pop", "SBX1-C1")
+	header.Set("X-Amz-Cf-Id", requestID())
 }
 
-var _ http.Handler = (*Edge)(nil)
+func requestID() string {
+	var id [40]byte
+	_, _ = rand.Read(id[:]) // does not fail
+	return base64.URLEncoding.EncodeToString(id[:])
+}
