@@ -1,4 +1,4 @@
-// Package cache keeps what the sandbox fetches or builds in one folder outside the repository.
+// Package cache keeps what the sandbox, its tools and tests fetch or build in one folder outside the repository.
 // Every entry is keyed by what went into it, so a stale or half-built one is never used.
 package cache
 
