@@ -9,8 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"plan-charge/internal/progress"
 	"plan-charge/internal/testkit/postgres"
@@ -30,6 +33,9 @@ type sandbox struct {
 // setup fetches and builds what the sandbox needs. With a full cache it takes no time.
 func setup(ctx context.Context, w io.Writer) (*sandbox, error) {
 	if err := ensureSystem(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := ensureDatabase(ctx, w); err != nil {
 		return nil, err
 	}
 	s, err := openState()
@@ -95,30 +101,23 @@ func withoutDir(path, dir string) string {
 
 // ensureSystem checks for what comes from the operating system, and installs it on Debian where this runs as root.
 func ensureSystem(ctx context.Context, w io.Writer) error {
-	var missing, packages []string
-	if _, err := postgres.Find(); err != nil {
-		missing, packages = append(missing, "PostgreSQL 15 or newer ("+err.Error()+")"), append(packages, "postgresql")
-	}
-	if err := exec.CommandContext(ctx, "python3", "-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 10)").Run(); err != nil {
-		missing, packages = append(missing, "Python 3.10 or newer with its venv module"), append(packages, "python3", "python3-venv")
-	}
-	if len(missing) == 0 {
+	const python = "Python 3.10 or newer with its venv module"
+	if err := exec.CommandContext(ctx, "python3", "-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 10)").Run(); err == nil {
 		return nil
 	}
-	what := strings.Join(missing, " and ")
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return fmt.Errorf("missing: %s. On Debian or Ubuntu: sudo apt-get install %s. Elsewhere install them with the system's package manager", what, strings.Join(packages, " "))
+		return fmt.Errorf("missing: %s. On Debian or Ubuntu: sudo apt-get install python3 python3-venv. Elsewhere install it with the system's package manager", python)
 	}
-	step := progress.Start(w, "install "+strings.Join(packages, ", "), time.Minute)
-	err := apt(ctx, packages)
+	step := progress.Start(w, "install python3, python3-venv", time.Minute)
+	err := apt(ctx, "python3", "python3-venv")
 	step.Done(err)
 	if err != nil {
-		return fmt.Errorf("missing: %s, and installing failed: %w", what, err)
+		return fmt.Errorf("missing: %s, and installing failed: %w", python, err)
 	}
 	return nil
 }
 
-func apt(ctx context.Context, packages []string) error {
+func apt(ctx context.Context, packages ...string) error {
 	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
@@ -129,6 +128,47 @@ func apt(ctx context.Context, packages []string) error {
 	return nil
 }
 
+// ensureDatabase fetches the PostgreSQL that the stack asks for, so that a deployment need not wait for it.
+func ensureDatabase(ctx context.Context, w io.Writer) error {
+	version, err := databaseVersion()
+	if err != nil || postgres.Here(version) {
+		return err
+	}
+	if err := postgres.Check(version); err != nil {
+		return fmt.Errorf("database.version in %s: %w", stackFile, err)
+	}
+	step := progress.Start(w, fmt.Sprintf("fetch PostgreSQL %d", version), 5*time.Second)
+	err = postgres.Ensure(ctx, version)
+	step.Done(err)
+	return err
+}
+
+// databaseVersion is the major version of PostgreSQL that the stack asks for, or 0 where it leaves it to the default.
+func databaseVersion() (int, error) {
+	dir, err := projectDir()
+	if err != nil {
+		return 0, err
+	}
+	data, err := os.ReadFile(filepath.Join(dir, stackFile))
+	if err != nil {
+		return 0, err
+	}
+	var stack struct {
+		Config struct {
+			Database struct{ Version string } `yaml:"plan-charge:database"`
+		}
+	}
+	if err := yaml.Unmarshal(data, &stack); err != nil {
+		return 0, fmt.Errorf("%s: %w", stackFile, err)
+	}
+	major, _, _ := strings.Cut(stack.Config.Database.Version, ".")
+	version, _ := strconv.Atoi(major) // what is no version the program refuses, with what is allowed
+	return version, nil
+}
+
+// stackFile is what the sandbox's stack asks for.
+const stackFile = "Pulumi.sandbox.yaml"
+
 // projectDir finds the program from the current folder upwards.
 func projectDir() (string, error) {
 	dir, err := os.Getwd()
@@ -136,7 +176,7 @@ func projectDir() (string, error) {
 		return "", err
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "Pulumi.sandbox.yaml")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, stackFile)); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
