@@ -111,6 +111,7 @@ func TestImagesArePulledBeforeTheyRun(t *testing.T) {
 }
 
 func TestPostgresOfAnUnknownVersionDoesNotExist(t *testing.T) {
+	t.Setenv("PLAN_CHARGE_POSTGRES", "")
 	d := start(t)
 	for ref, want := range map[string]string{
 		"postgres:99-alpine": "no version 99 to fetch: ask for 14 to 18",

@@ -17,6 +17,7 @@ import (
 )
 
 func TestVersionThatIsAskedForRuns(t *testing.T) {
+	t.Setenv(postgres.EnvDir, "")
 	for _, version := range []int{14, 18} { // the oldest and the newest; others run in other tests
 		t.Run(strconv.Itoa(version), func(t *testing.T) {
 			o := options(t)
@@ -49,6 +50,7 @@ func refusal(t *testing.T, err error, want ...string) {
 }
 
 func TestVersionsThatNobodyHasAreRefused(t *testing.T) {
+	t.Setenv(postgres.EnvDir, "")
 	for _, version := range []int{13, 99, -1} {
 		refusal(t, postgres.Check(version), strconv.Itoa(version), "14 to 18")
 		_, err := postgres.Start(t.Context(), postgres.Options{Version: version, Dir: t.TempDir(), User: "u", Password: "p", Database: "d"})
@@ -57,6 +59,7 @@ func TestVersionsThatNobodyHasAreRefused(t *testing.T) {
 }
 
 func TestFailedFetchSaysWhatToDoAndLeavesNothing(t *testing.T) {
+	t.Setenv(postgres.EnvDir, "")
 	jar := strings.Repeat("no archive", 100)
 	stopped := httptest.NewServer(nil)
 	stopped.Close()
@@ -81,6 +84,7 @@ func TestFailedFetchSaysWhatToDoAndLeavesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			t.Setenv(cache.EnvDir, dir)
+			t.Setenv("TMPDIR", t.TempDir()) // the library leaves a log there
 			url := stopped.URL
 			if answer.handler != nil {
 				server := httptest.NewServer(answer.handler)
@@ -101,7 +105,9 @@ func TestFailedFetchSaysWhatToDoAndLeavesNothing(t *testing.T) {
 }
 
 func TestFetchEndsWithItsContext(t *testing.T) {
+	t.Setenv(postgres.EnvDir, "")
 	t.Setenv(cache.EnvDir, t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir()) // the library leaves a log there
 	asked, release := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(asked)

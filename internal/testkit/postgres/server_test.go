@@ -194,6 +194,7 @@ func TestBadSettingSaysWhatTheServerSaid(t *testing.T) {
 }
 
 func TestOtherVersionsDataIsRefused(t *testing.T) {
+	t.Setenv(postgres.EnvDir, "")
 	o := options(t)
 	o.Version = 16
 	if err := start(t, o).Stop(t.Context()); err != nil {
