@@ -14,9 +14,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
+	"plan-charge/internal/testkit/process"
 	"plan-charge/test/testbed"
 )
 
@@ -112,27 +112,9 @@ func (s sandbox) memory() (int64, error) {
 	if err := json.Unmarshal(data, &daemon); err != nil {
 		return 0, err
 	}
-	children := map[int][]int{}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return 0, err
-	}
-	for _, path := range stats {
-		stat, err := os.ReadFile(path)
-		if err != nil {
-			continue // it ended meanwhile
-		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		if fields := strings.Fields(rest); len(fields) > 1 {
-			parent, _ := strconv.Atoi(fields[1])
-			children[parent] = append(children[parent], pid)
-		}
-	}
 	var total int64
-	for todo := []int{daemon.PID}; len(todo) > 0; todo = todo[1:] {
-		todo = append(todo, children[todo[0]]...)
-		rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", todo[0]))
+	for _, p := range append([]process.Info{{PID: daemon.PID}}, process.Below(daemon.PID)...) {
+		rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.PID))
 		if err != nil {
 			continue
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"plan-charge/internal/progress"
+	"plan-charge/internal/testkit/process"
 	"plan-charge/sandbox/gateway"
 )
 
@@ -36,25 +37,7 @@ type daemon struct {
 }
 
 func (d daemon) alive() bool {
-	if d.PID == 0 {
-		return false
-	}
-	started, err := startTime(d.PID)
-	return err == nil && started == d.Started
-}
-
-// startTime reads field 22 of /proc/PID/stat.
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(string(data), ") ") // the name before it may hold spaces
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 || fields[0] == "Z" {
-		return 0, fmt.Errorf("process %d has ended", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	return d.PID != 0 && process.Info{PID: d.PID, Started: d.Started}.Alive()
 }
 
 // ensureDaemon makes sure that the background process of this very program runs and answers.
@@ -116,11 +99,11 @@ func launch(ctx context.Context, s *state, hash string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	started, err := startTime(cmd.Process.Pid)
+	begun, err := process.Read(cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(s.file("daemon.json"), daemon{PID: cmd.Process.Pid, Started: started, Binary: hash}); err != nil {
+	if err := writeJSON(s.file("daemon.json"), daemon{PID: cmd.Process.Pid, Started: begun.Started, Binary: hash}); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"plan-charge/internal/testkit/process"
 )
 
 // record is what is kept on disk of a container: what finding its process again takes, and no environment, because that
@@ -117,7 +117,7 @@ func (c *container) start() error {
 	if err != nil {
 		return err
 	}
-	process, err := c.image.Start(context.Background(), spec)
+	launched, err := c.image.Start(context.Background(), spec)
 
 	c.mu.Lock()
 	c.begun = true
@@ -130,23 +130,24 @@ func (c *container) start() error {
 		c.engine.notify()
 		return err
 	}
-	c.process, c.running, c.exited = process, true, make(chan struct{})
+	c.process, c.running, c.exited = launched, true, make(chan struct{})
 	exited := c.exited
-	if c.record.PID = process.PID(); c.record.PID != 0 {
-		c.record.PIDStarted, _ = startTime(c.record.PID) // 0 where it has ended already
+	if c.record.PID = launched.PID(); c.record.PID != 0 {
+		found, _ := process.Read(c.record.PID) // nothing where it has ended already
+		c.record.PIDStarted = found.Started
 	}
 	c.mu.Unlock()
 	c.save()
 	go func() {
-		<-process.Done()
+		<-launched.Done()
 		c.mu.Lock()
 		c.running = false
-		c.record.ExitCode, c.record.Finished = process.ExitCode(), time.Now()
+		c.record.ExitCode, c.record.Finished = launched.ExitCode(), time.Now()
 		c.mu.Unlock()
 		c.save()
 		close(exited)
 		c.engine.notify()
-		c.engine.opt.Log.Info("container exited", "name", c.record.Name, "code", process.ExitCode())
+		c.engine.opt.Log.Info("container exited", "name", c.record.Name, "code", launched.ExitCode())
 	}()
 	c.engine.notify()
 	c.engine.opt.Log.Info("container started", "name", c.record.Name, "image", c.record.Reference, "address", c.record.IP)
@@ -164,12 +165,12 @@ func (c *container) stop(grace time.Duration) {
 
 func (c *container) signal(sig syscall.Signal) {
 	c.mu.Lock()
-	process, running := c.process, c.running
+	target, running := c.process, c.running
 	c.mu.Unlock()
 	if !running {
 		return
 	}
-	if err := process.Signal(sig); err != nil {
+	if err := target.Signal(sig); err != nil {
 		c.engine.opt.Log.Warn("signal a container", "name", c.record.Name, "signal", sig.String(), "error", err)
 	}
 }
@@ -246,7 +247,7 @@ func (e *Engine) load() error {
 		}
 		e.containers[c.record.ID] = c
 		if c.record.PID != 0 && c.record.Finished.Before(c.record.Started) {
-			if started, err := startTime(c.record.PID); err == nil && started == c.record.PIDStarted {
+			if c.left().Alive() {
 				c.adopt()
 				continue
 			}
@@ -256,9 +257,14 @@ func (e *Engine) load() error {
 	return nil
 }
 
+// left is the process that an earlier engine started.
+func (c *container) left() process.Info {
+	return process.Info{PID: c.record.PID, Started: c.record.PIDStarted}
+}
+
 // adopt takes over a process that an earlier engine started. How it ends cannot be seen from outside: the code is 137.
 func (c *container) adopt() {
-	p := &adopted{pid: c.record.PID, started: c.record.PIDStarted, done: make(chan struct{})}
+	p := &adopted{Info: c.left(), done: make(chan struct{})}
 	go p.watch()
 	c.process, c.running, c.exited = p, true, make(chan struct{})
 	go func() {
@@ -275,48 +281,28 @@ func (c *container) adopt() {
 
 // adopted is a process that is not our child.
 type adopted struct {
-	pid     int
-	started uint64
-	done    chan struct{}
-}
-
-func (p *adopted) alive() bool {
-	started, err := startTime(p.pid)
-	return err == nil && started == p.started
+	process.Info
+	done chan struct{}
 }
 
 func (p *adopted) watch() {
-	for p.alive() { // the kernel signals the end of another's child to nobody
+	for p.Alive() { // the kernel signals the end of another's child to nobody
 		time.Sleep(100 * time.Millisecond)
 	}
 	close(p.done)
 }
 
-func (p *adopted) PID() int              { return p.pid }
+func (p *adopted) PID() int              { return p.Info.PID }
 func (p *adopted) Done() <-chan struct{} { return p.done }
 func (p *adopted) ExitCode() int         { return 137 }
 func (p *adopted) Signal(sig syscall.Signal) error {
-	if !p.alive() {
+	if !p.Alive() {
 		return nil
 	}
-	if err := syscall.Kill(-p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(-p.Info.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
 	return nil
-}
-
-// startTime reads when a process started, in clock ticks after boot. A zombie has ended.
-func startTime(pid int) (uint64, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(string(data), ") ") // the name before it may hold spaces
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 20 || fields[0] == "Z" {
-		return 0, fmt.Errorf("process %d has ended", pid)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }
 
 func lockDir(dir string) (*os.File, error) {
