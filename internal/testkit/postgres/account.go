@@ -115,5 +115,10 @@ func (a account) reach(ctx context.Context, inst *installation) (*installation, 
 	if err != nil {
 		return nil, fmt.Errorf("copy PostgreSQL to where user %s can run it: %w", a.name, err)
 	}
+	for _, path := range []string{openCache, filepath.Dir(dir), dir} { // a narrow umask has closed them
+		if err := os.Chmod(path, 0o755); err != nil {
+			return nil, err
+		}
+	}
 	return fetched(dir, inst.version), nil
 }
