@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"time"
 
-	"plan-charge/sandbox/proc"
+	"plan-charge/internal/testkit/process"
 	"plan-charge/test/testbed"
 )
 
@@ -108,7 +108,7 @@ func (s sandbox) memory() (total int64, err error) {
 		return 0, errors.New("the sandbox does not run")
 	}
 	pids := []int{root}
-	for _, p := range proc.Below(root) {
+	for _, p := range process.Below(root) {
 		pids = append(pids, p.PID)
 	}
 	for _, pid := range pids {

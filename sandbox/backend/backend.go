@@ -16,7 +16,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 //go:embed app/alembic.ini app/requirements.txt app/app/*.py app/alembic/*.py app/alembic/*.mako app/alembic/*/*.py

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"plan-charge/internal/progress"
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // aboutPython prints what the virtual environment depends on, and fails where it cannot be made.

@@ -25,8 +25,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"plan-charge/internal/progress"
+	"plan-charge/internal/testkit/process"
 	"plan-charge/sandbox/gateway"
-	"plan-charge/sandbox/proc"
 )
 
 // daemon is what the background process says of itself.
@@ -37,7 +37,7 @@ type daemon struct {
 }
 
 func (d daemon) alive() bool {
-	return d.PID != 0 && proc.Process{PID: d.PID, Started: d.Started}.Alive()
+	return d.PID != 0 && process.Info{PID: d.PID, Started: d.Started}.Alive()
 }
 
 // PID is the background process's; 0 where it does not run.
@@ -106,11 +106,11 @@ func (b *Box) launch(ctx context.Context, hash string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	process, err := proc.Find(cmd.Process.Pid)
+	begun, err := process.Read(cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(b.File("daemon.json"), daemon{PID: process.PID, Started: process.Started, Binary: hash}); err != nil {
+	if err := writeJSON(b.File("daemon.json"), daemon{PID: begun.PID, Started: begun.Started, Binary: hash}); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)

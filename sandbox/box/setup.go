@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"plan-charge/internal/progress"
-	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/backend"
 	"plan-charge/sandbox/emulator"
 	"plan-charge/tools/toolchain"
@@ -26,6 +25,9 @@ func (b *Box) Prepare(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if err := ensureSystem(ctx, w); err != nil {
+		return err
+	}
+	if err := ensureDatabase(ctx, w, b.Project); err != nil {
 		return err
 	}
 	if _, err := emulator.Ensure(ctx, w); err != nil {
@@ -96,30 +98,23 @@ func withoutDir(path, dir string) string {
 
 // ensureSystem checks for what comes from the operating system, and installs it on Debian where this runs as root.
 func ensureSystem(ctx context.Context, w io.Writer) error {
-	var missing, packages []string
-	if _, err := postgres.Find(); err != nil {
-		missing, packages = append(missing, "PostgreSQL 15 or newer ("+err.Error()+")"), append(packages, "postgresql")
-	}
-	if err := exec.CommandContext(ctx, "python3", "-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 10)").Run(); err != nil {
-		missing, packages = append(missing, "Python 3.10 or newer with its venv module"), append(packages, "python3", "python3-venv")
-	}
-	if len(missing) == 0 {
+	const python = "Python 3.10 or newer with its venv module"
+	if err := exec.CommandContext(ctx, "python3", "-c", "import sys, venv, ensurepip; assert sys.version_info >= (3, 10)").Run(); err == nil {
 		return nil
 	}
-	what := strings.Join(missing, " and ")
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return fmt.Errorf("missing: %s. On Debian or Ubuntu: sudo apt-get install %s. Elsewhere install them with the system's package manager", what, strings.Join(packages, " "))
+		return fmt.Errorf("missing: %s. On Debian or Ubuntu: sudo apt-get install python3 python3-venv. Elsewhere install it with the system's package manager", python)
 	}
-	step := progress.Start(w, "install "+strings.Join(packages, ", "), time.Minute)
-	err := apt(ctx, packages)
+	step := progress.Start(w, "install python3, python3-venv", time.Minute)
+	err := apt(ctx, "python3", "python3-venv")
 	step.Done(err)
 	if err != nil {
-		return fmt.Errorf("missing: %s, and installing failed: %w", what, err)
+		return fmt.Errorf("missing: %s, and installing failed: %w", python, err)
 	}
 	return nil
 }
 
-func apt(ctx context.Context, packages []string) error {
+func apt(ctx context.Context, packages ...string) error {
 	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
@@ -137,7 +132,7 @@ func Project() (string, error) {
 		return "", err
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "Pulumi.sandbox.yaml")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, stackFile)); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {

@@ -91,7 +91,7 @@ func inOrder(ctx context.Context, parts ...func(context.Context) error) error {
 	return errors.Join(errs...)
 }
 
-// images are what the sandbox's registry holds: PostgreSQL, and every tag of the sample backend.
+// images are what the sandbox's registry holds: PostgreSQL in every version that can be had, and every tag of the sample backend.
 func images(ctx context.Context) (func(string) engine.Image, error) {
 	dir, python, err := backend.Ensure(ctx, os.Stderr)
 	if err != nil {
@@ -102,7 +102,7 @@ func images(ctx context.Context) (func(string) engine.Image, error) {
 		repository, tag, _ := strings.Cut(reference, ":")
 		switch {
 		case repository == "postgres":
-			return engine.PostgresImage{}
+			return engine.PostgresImage{Tag: tag}
 		case strings.HasSuffix(repository, "plan-charge/backend") && tag != "" && !strings.HasPrefix(tag, "missing"):
 			return engine.CommandImage{
 				Dir: dir, Workdir: backend.Workdir, Command: backend.Command(), Path: bin, Env: backend.Env(tag),

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"plan-charge/internal/progress"
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // requirements pins MiniStack and everything it uses.

@@ -114,11 +114,31 @@ func digest(ref string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func (e *Engine) image(ref string) (Image, error) {
-	if image := e.opt.Images(ref); image != nil {
-		return image, nil
+// offered is the image of a reference, fetched or not.
+func (e *Engine) offered(ref string) (Image, error) {
+	image := e.opt.Images(ref)
+	if image == nil {
+		return nil, notFound("No such image: %s", ref)
 	}
-	return nil, notFound("No such image: %s", ref)
+	if remote, ok := image.(RemoteImage); ok {
+		if err := remote.Check(); err != nil {
+			e.opt.Log.Warn("no such image", "image", ref, "error", err)
+			return nil, notFound("No such image: %s: %v", ref, err)
+		}
+	}
+	return image, nil
+}
+
+// image is one that containers can be made of at once.
+func (e *Engine) image(ref string) (Image, error) {
+	image, err := e.offered(ref)
+	if err != nil {
+		return nil, err
+	}
+	if remote, ok := image.(RemoteImage); ok && !remote.Here() {
+		return nil, notFound("No such image: %s: pull it first", ref)
+	}
+	return image, nil
 }
 
 func (e *Engine) imageInspect(w http.ResponseWriter, r *http.Request) error {
@@ -140,10 +160,43 @@ func (e *Engine) imagePull(w http.ResponseWriter, r *http.Request) error {
 	case tag != "":
 		ref += ":" + tag
 	}
-	if e.opt.Images(ref) == nil {
-		return notFound("manifest for %s not found: manifest unknown", ref)
+	image, err := e.offered(ref)
+	if err != nil {
+		return err
 	}
-	return reply(w, 200, map[string]string{"status": "Status: Image is up to date for " + ref})
+	remote, ok := image.(RemoteImage)
+	if !ok {
+		return reply(w, 200, map[string]string{"status": "Status: Image is up to date for " + ref})
+	}
+	return e.pull(w, r, ref, remote)
+}
+
+// pull fetches an image and says so each second, because clients give up on an engine that is silent.
+func (e *Engine) pull(w http.ResponseWriter, r *http.Request, ref string, image RemoteImage) error {
+	pulled := make(chan error, 1)
+	go func() { pulled <- image.Pull(r.Context()) }()
+	w.Header().Set("Content-Type", "application/json")
+	out := json.NewEncoder(w)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-pulled:
+			if err == nil {
+				return out.Encode(map[string]string{"status": "Status: Downloaded newer image for " + ref})
+			}
+			e.opt.Log.Warn("pull an image", "image", ref, "error", err)
+			// The status is sent already: an error is one of the lines.
+			return out.Encode(map[string]any{"error": err.Error(), "errorDetail": map[string]string{"message": err.Error()}})
+		case <-tick.C:
+			if err := out.Encode(map[string]string{"status": "Downloading", "id": ref}); err != nil {
+				return err
+			}
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // distribution refuses to resolve tags, as an unreachable registry does; then the reference itself is run.

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"plan-charge/sandbox/proc"
+	"plan-charge/internal/testkit/process"
 )
 
 // record is what is kept on disk of a container: what finding its process again takes, and no environment, because that
@@ -117,7 +117,7 @@ func (c *container) start() error {
 	if err != nil {
 		return err
 	}
-	process, err := c.image.Start(context.Background(), spec)
+	launched, err := c.image.Start(context.Background(), spec)
 
 	c.mu.Lock()
 	c.begun = true
@@ -130,24 +130,24 @@ func (c *container) start() error {
 		c.engine.notify()
 		return err
 	}
-	c.process, c.running, c.exited = process, true, make(chan struct{})
+	c.process, c.running, c.exited = launched, true, make(chan struct{})
 	exited := c.exited
-	if c.record.PID = process.PID(); c.record.PID != 0 {
-		here, _ := proc.Find(c.record.PID) // nothing where it has ended already
-		c.record.PIDStarted = here.Started
+	if c.record.PID = launched.PID(); c.record.PID != 0 {
+		found, _ := process.Read(c.record.PID) // nothing where it has ended already
+		c.record.PIDStarted = found.Started
 	}
 	c.mu.Unlock()
 	c.save()
 	go func() {
-		<-process.Done()
+		<-launched.Done()
 		c.mu.Lock()
 		c.running = false
-		c.record.ExitCode, c.record.Finished = process.ExitCode(), time.Now()
+		c.record.ExitCode, c.record.Finished = launched.ExitCode(), time.Now()
 		c.mu.Unlock()
 		c.save()
 		close(exited)
 		c.engine.notify()
-		c.engine.opt.Log.Info("container exited", "name", c.record.Name, "code", process.ExitCode())
+		c.engine.opt.Log.Info("container exited", "name", c.record.Name, "code", launched.ExitCode())
 	}()
 	c.engine.notify()
 	c.engine.opt.Log.Info("container started", "name", c.record.Name, "image", c.record.Reference, "address", c.record.IP)
@@ -165,12 +165,12 @@ func (c *container) stop(grace time.Duration) {
 
 func (c *container) signal(sig syscall.Signal) {
 	c.mu.Lock()
-	process, running := c.process, c.running
+	target, running := c.process, c.running
 	c.mu.Unlock()
 	if !running {
 		return
 	}
-	if err := process.Signal(sig); err != nil {
+	if err := target.Signal(sig); err != nil {
 		c.engine.opt.Log.Warn("signal a container", "name", c.record.Name, "signal", sig.String(), "error", err)
 	}
 }
@@ -247,8 +247,8 @@ func (e *Engine) load() error {
 		}
 		e.containers[c.record.ID] = c
 		if c.record.PID != 0 && c.record.Finished.Before(c.record.Started) {
-			if p := (proc.Process{PID: c.record.PID, Started: c.record.PIDStarted}); p.Alive() {
-				c.adopt(p)
+			if c.left().Alive() {
+				c.adopt()
 				continue
 			}
 			c.record.Finished, c.record.ExitCode, c.record.Error = time.Now(), 137, "ended while the engine was away"
@@ -257,9 +257,14 @@ func (e *Engine) load() error {
 	return nil
 }
 
+// left is the process that an earlier engine started.
+func (c *container) left() process.Info {
+	return process.Info{PID: c.record.PID, Started: c.record.PIDStarted}
+}
+
 // adopt takes over a process that an earlier engine started. How it ends cannot be seen from outside: the code is 137.
-func (c *container) adopt(process proc.Process) {
-	p := &adopted{process: process, done: make(chan struct{})}
+func (c *container) adopt() {
+	p := &adopted{Info: c.left(), done: make(chan struct{})}
 	go p.watch()
 	c.process, c.running, c.exited = p, true, make(chan struct{})
 	go func() {
@@ -276,25 +281,25 @@ func (c *container) adopt(process proc.Process) {
 
 // adopted is a process that is not our child.
 type adopted struct {
-	process proc.Process
-	done    chan struct{}
+	process.Info
+	done chan struct{}
 }
 
 func (p *adopted) watch() {
-	for p.process.Alive() { // the kernel signals the end of another's child to nobody
+	for p.Alive() { // the kernel signals the end of another's child to nobody
 		time.Sleep(100 * time.Millisecond)
 	}
 	close(p.done)
 }
 
-func (p *adopted) PID() int              { return p.process.PID }
+func (p *adopted) PID() int              { return p.Info.PID }
 func (p *adopted) Done() <-chan struct{} { return p.done }
 func (p *adopted) ExitCode() int         { return 137 }
 func (p *adopted) Signal(sig syscall.Signal) error {
-	if !p.process.Alive() {
+	if !p.Alive() {
 		return nil
 	}
-	if err := syscall.Kill(-p.process.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(-p.Info.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,14 +40,106 @@ func TestMain(m *testing.M) {
 
 func newEngine(dir string) (*engine.Engine, error) {
 	return engine.New(engine.Options{Socket: filepath.Join(dir, "s"), Dir: filepath.Join(dir, "e"), Images: func(ref string) engine.Image {
-		if !strings.HasPrefix(ref, "shell:") {
-			return nil
-		}
-		return engine.CommandImage{
+		name, tag, _ := strings.Cut(ref, ":")
+		shell := engine.CommandImage{
 			Dir: dir, Workdir: "/app", Command: []string{"sh", "-c", "echo default $GREETING; exec sleep 60"}, Env: map[string]string{"GREETING": "hello"},
 			Tools: map[string][]string{"greet": {"echo", "it's"}},
 		}
+		switch name {
+		case "shell":
+			return shell
+		case "remote":
+			return remote{shell, tag, filepath.Join(dir, "pulled")}
+		case "postgres":
+			return engine.PostgresImage{Tag: tag}
+		}
+		return nil
 	}})
+}
+
+// remote is an image that is here once its file is. The tag "slow" takes longer to pull than the engine is silent, and
+// "broken" cannot be pulled.
+type remote struct {
+	engine.Image
+	tag, file string
+}
+
+func (r remote) Check() error { return nil }
+
+func (r remote) Here() bool {
+	_, err := os.Stat(r.file)
+	return err == nil
+}
+
+func (r remote) Pull(ctx context.Context) error {
+	switch r.tag {
+	case "broken":
+		return errors.New("no way to get it")
+	case "slow":
+		select {
+		case <-time.After(1200 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return os.WriteFile(r.file, nil, 0o600)
+}
+
+func TestImagesArePulledBeforeTheyRun(t *testing.T) {
+	d := start(t)
+	create := func(image string) (int, string) {
+		status, body := d.call("POST", "/containers/create", map[string]any{"Image": image})
+		return status, string(body)
+	}
+	if status, body := create("remote:slow"); status != 404 || !strings.Contains(body, "No such image: remote:slow") {
+		t.Errorf("before the pull: %d %s", status, body)
+	}
+	status, body := d.call("POST", "/images/create?fromImage=remote&tag=broken", nil)
+	if status != 200 || !strings.Contains(string(body), `"error":"no way to get it"`) {
+		t.Errorf("a pull that fails: %d %s", status, body)
+	}
+	if status, _ := create("remote:broken"); status != 404 {
+		t.Errorf("after a pull that failed: %d", status)
+	}
+	status, body = d.call("POST", "/images/create?fromImage=remote&tag=slow", nil)
+	if status != 200 || !strings.HasPrefix(string(body), `{"id":"remote:slow","status":"Downloading"}`) || strings.Contains(string(body), "error") {
+		t.Errorf("a slow pull: %d %s", status, body)
+	}
+	if status, body := create("remote:slow"); status != 201 {
+		t.Errorf("after the pull: %d %s", status, body)
+	}
+}
+
+func TestPostgresOfAnUnknownVersionDoesNotExist(t *testing.T) {
+	t.Setenv("PLAN_CHARGE_POSTGRES", "")
+	d := start(t)
+	for ref, want := range map[string]string{
+		"postgres:99-alpine": "no version 99 to fetch: ask for 14 to 18",
+		"postgres:13":        "no version 13 to fetch",
+		"postgres:latest":    `tag \"latest\" names no version`,
+		"postgres":           `tag \"\" names no version`,
+		"postgres:x16":       "names no version",
+	} {
+		_, tag, _ := strings.Cut(ref, ":")
+		for _, call := range []struct {
+			method, path string
+			in           any
+		}{
+			{"GET", "/images/" + ref + "/json", nil},
+			{"POST", "/images/create?fromImage=postgres&tag=" + tag, nil},
+			{"POST", "/containers/create", map[string]any{"Image": ref}},
+		} {
+			status, body := d.call(call.method, call.path, call.in)
+			if status != 404 || !strings.Contains(string(body), "No such image: "+ref) || !strings.Contains(string(body), want) {
+				t.Errorf("%s %s: %d %s", call.method, call.path, status, body)
+			}
+		}
+	}
+	for _, tag := range []string{"14", "16.3-bookworm", "18-alpine"} {
+		if err := (engine.PostgresImage{Tag: tag}).Check(); err != nil {
+			t.Errorf("%s: %v", tag, err)
+		}
+	}
 }
 
 // docker is a client of one engine.

@@ -21,6 +21,17 @@ type Image interface {
 	Exec(s Spec, argv []string) (*exec.Cmd, error)
 }
 
+// RemoteImage is an image that may have to be fetched before its containers start.
+type RemoteImage interface {
+	Image
+	// Check says why there is no such image, if so.
+	Check() error
+	// Here says whether the image has been fetched.
+	Here() bool
+	// Pull fetches the image.
+	Pull(ctx context.Context) error
+}
+
 // Spec is what a container was asked to be.
 type Spec struct {
 	// ID is the container's identifier, 64 hexadecimal digits. Reference is the image as it was asked for.

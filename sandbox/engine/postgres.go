@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -14,22 +16,58 @@ import (
 	"plan-charge/internal/testkit/postgres"
 )
 
-// PostgresImage runs the machine's own PostgreSQL, as the official image would: POSTGRES_USER, POSTGRES_PASSWORD and
-// POSTGRES_DB say what to set up, and port 5432 is published where the host's port was asked for. The command line is
-// ignored: TLS is always on and always required, which is what RDS does since PostgreSQL 15.
+// PostgresImage runs PostgreSQL of the version that its tag names, as the official image would: POSTGRES_USER,
+// POSTGRES_PASSWORD and POSTGRES_DB say what to set up, and port 5432 is published where the host's port was asked for.
+// The command line is ignored: TLS is always on and always required, which is what RDS does since PostgreSQL 15.
 type PostgresImage struct {
-	// Params are server settings for every container.
-	Params map[string]string
-	// AllowPlain also accepts connections without TLS.
-	AllowPlain bool
+	// Tag is the image's tag, such as "16-alpine".
+	Tag string
 }
 
 // readyTimeout bounds the wait for the server. A first start initialises its data, which takes a few seconds.
 const readyTimeout = 60 * time.Second
 
+// major is the version that the tag begins with.
+func (i PostgresImage) major() (int, error) {
+	rest := strings.TrimLeft(i.Tag, "0123456789")
+	version, err := strconv.Atoi(strings.TrimSuffix(i.Tag, rest))
+	if err != nil || version == 0 {
+		return 0, fmt.Errorf("tag %q names no version of PostgreSQL: it begins with one, for example 16-alpine", i.Tag)
+	}
+	return version, nil
+}
+
+// Check says why there is no such version, if so.
+func (i PostgresImage) Check() error {
+	version, err := i.major()
+	if err != nil {
+		return err
+	}
+	return postgres.Check(version)
+}
+
+// Here says whether the version has been fetched.
+func (i PostgresImage) Here() bool {
+	version, err := i.major()
+	return err == nil && postgres.Here(version)
+}
+
+// Pull fetches the version.
+func (i PostgresImage) Pull(ctx context.Context) error {
+	version, err := i.major()
+	if err != nil {
+		return err
+	}
+	return postgres.Ensure(ctx, version)
+}
+
 // Start brings the server up and waits until it answers: after a restart the emulator takes a started container for a
 // database that can be used.
 func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
+	version, err := i.major()
+	if err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(s.Dir, "data")
 	for _, volume := range s.Volumes {
 		dir = volume
@@ -47,9 +85,9 @@ func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
 		defer close(p.done)
 		defer cancel()
 		server, err := postgres.Start(ctx, postgres.Options{
-			Dir: dir, Host: "127.0.0.1", Port: s.Ports["5432/tcp"],
+			Version: version, Dir: dir, Host: "127.0.0.1", Port: s.Ports["5432/tcp"],
 			User: s.Env["POSTGRES_USER"], Password: s.Env["POSTGRES_PASSWORD"], Database: s.Env["POSTGRES_DB"],
-			TLS: true, RequireTLS: !i.AllowPlain, Params: i.Params, Log: log,
+			TLS: true, RequireTLS: true, Log: log,
 		})
 		if err != nil {
 			fmt.Fprintln(log, err)
@@ -76,8 +114,8 @@ func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
 	return p, nil
 }
 
-// Exec runs PostgreSQL's own tools, without the server's password.
-func (i PostgresImage) Exec(s Spec, argv []string) (*exec.Cmd, error) {
+// Exec refuses: the server comes without tools.
+func (i PostgresImage) Exec(Spec, []string) (*exec.Cmd, error) {
 	return nil, errors.New("commands beside PostgreSQL are not offered: connect to it instead")
 }
 

@@ -115,4 +115,14 @@ func TestDatabase(t *testing.T) {
 	if err := table("Third123"); err == nil || !strings.Contains(err.Error(), `"kept" does not exist`) {
 		t.Errorf("a new database of the old name: %v, want an empty one", err)
 	}
+
+	c.rds(t, "CreateDBInstance", map[string]string{
+		"DBInstanceIdentifier": "future", "Engine": "postgres", "EngineVersion": "99.1", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": "20",
+		"MasterUsername": "owner", "MasterUserPassword": "Fourth123", "DBName": "plan_charge",
+	}, nil)
+	eventually(t, 30*time.Second, "a version that cannot be had fails the instance", func() (bool, string) {
+		v = instanceView{}
+		c.rds(t, "DescribeDBInstances", map[string]string{"DBInstanceIdentifier": "future"}, &v)
+		return v.Status == "failed", fmt.Sprintf("%+v", v)
+	})
 }

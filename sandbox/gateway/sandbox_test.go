@@ -125,7 +125,7 @@ func startCloud(dir string) (*cloud, error) {
 		case "test":
 			return engine.CommandImage{Dir: dir, Workdir: "/app", Command: []string{python, "-c", server}, Env: map[string]string{"VERSION": tag}}
 		case "postgres":
-			return engine.PostgresImage{}
+			return engine.PostgresImage{Tag: tag}
 		}
 		return nil
 	}})

@@ -91,14 +91,14 @@ type update struct {
 	code   int // -1: killed
 	took   time.Duration
 	points []point
-	family []process // what it had started when it was last looked at
+	family []program // what it had started when it was last looked at
 }
 
 // living names the program and the helpers that it had started and that still run.
 func (u update) living() string {
 	var alive []string
 	for _, p := range u.family {
-		if (p.program || p.isHelper()) && p.Alive() {
+		if (p.pulumi || p.isHelper()) && p.Alive() {
 			alive = append(alive, p.String())
 		}
 	}

@@ -209,7 +209,7 @@ func (b *box) helper(ctx context.Context) (*exec.Cmd, error) {
 		if err := json.Unmarshal(r.Inputs.Environment, &variables); err != nil {
 			return nil, fmt.Errorf("the environment of %s: %w", r.URN, err)
 		}
-		cmd, err := b.Inside(ctx, "go", "run", "./cmd/migrate")
+		cmd, err := b.Inside(ctx, "go", "run", "./cmd/plan-charge", "migrate")
 		if err != nil {
 			return nil, err
 		}

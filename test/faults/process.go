@@ -10,37 +10,38 @@ import (
 	"syscall"
 	"time"
 
-	"plan-charge/sandbox/proc"
+	"plan-charge/internal/testkit/process"
 )
 
-// process is one that an `up` has started.
-type process struct {
-	proc.Process
-	exe     string // path of the program
-	program bool   // the Pulumi program
+// program is a process that an `up` has started.
+type program struct {
+	process.Info
+	exe    string // path of its file
+	pulumi bool   // the Pulumi program
 }
 
-func (p process) String() string { return fmt.Sprintf("%s (%d)", filepath.Base(p.exe), p.PID) }
+func (p program) String() string { return fmt.Sprintf("%s (%d)", filepath.Base(p.exe), p.PID) }
 
-// descendants are all processes below one.
-func descendants(root int) (all []process) {
-	for _, below := range proc.Below(root) {
-		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", below.PID)) // not readable for others' processes, which are not ours to kill
-		p := process{Process: below, exe: strings.TrimSuffix(exe, " (deleted)")}
-		p.program = p.isProgram()
+// descendants are all programs below a process.
+func descendants(root int) []program {
+	var all []program
+	for _, info := range process.Below(root) {
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", info.PID)) // not readable for others' processes, which are not ours to kill
+		p := program{Info: info, exe: strings.TrimSuffix(exe, " (deleted)")}
+		p.pulumi = p.isProgram()
 		all = append(all, p)
 	}
 	return all
 }
 
 // isProgram tells the Pulumi program by the variable with which it finds its engine.
-func (p process) isProgram() bool {
+func (p program) isProgram() bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
 	return err == nil && slices.ContainsFunc(strings.Split(string(data), "\x00"), func(v string) bool { return strings.HasPrefix(v, "PULUMI_MONITOR=") })
 }
 
 // isProvider tells the provider of a package. Ours is built from the folder `provider`.
-func (p process) isProvider(pkg string) bool {
+func (p program) isProvider(pkg string) bool {
 	if pkg == "pgrows" {
 		return strings.Contains(p.exe, "/provider-") || strings.Contains(filepath.Base(p.exe), "pgrows")
 	}
@@ -48,13 +49,13 @@ func (p process) isProvider(pkg string) bool {
 }
 
 // isHelper tells the programs that command resources run.
-func (p process) isHelper() bool {
+func (p program) isHelper() bool {
 	name := filepath.Base(p.exe)
-	return name == "migrate" || name == "verify"
+	return name == "plan-charge" && !p.pulumi
 }
 
 // kill ends the processes that match, at once and without notice, and names them.
-func kill(all []process, match func(process) bool) []string {
+func kill(all []program, match func(program) bool) []string {
 	var names []string
 	for _, p := range all {
 		if match(p) && p.Alive() && syscall.Kill(p.PID, syscall.SIGKILL) == nil {
@@ -68,7 +69,7 @@ func kill(all []process, match func(process) bool) []string {
 func slowDown(ctx context.Context, root int, how time.Duration) {
 	send := func(sig syscall.Signal) {
 		syscall.Kill(root, sig)
-		for _, p := range descendants(root) {
+		for _, p := range process.Below(root) {
 			syscall.Kill(p.PID, sig) // one that has ended needs none
 		}
 	}

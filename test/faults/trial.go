@@ -294,13 +294,13 @@ func (b *box) strike(ctx context.Context, t trial, cmd *exec.Cmd, mending *sync.
 		}
 		return "pulumi", nil
 	case killProgram:
-		return met(kill(all, func(p process) bool { return p.program }))
+		return met(kill(all, func(p program) bool { return p.pulumi }))
 	case killProvider:
-		return met(kill(all, func(p process) bool { return p.isProvider(t.point.pkg()) }))
+		return met(kill(all, func(p program) bool { return p.isProvider(t.point.pkg()) }))
 	case killHelper:
 		// It takes a moment to start.
 		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if names := kill(descendants(cmd.Process.Pid), process.isHelper); len(names) > 0 {
+			if names := kill(descendants(cmd.Process.Pid), program.isHelper); len(names) > 0 {
 				return met(names)
 			}
 		}

@@ -17,7 +17,7 @@ import (
 	"strconv"
 	"strings"
 
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // awsModule is the name under which the provider imports itself; it is published under awsSourceModule.

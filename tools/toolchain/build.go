@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // compileFlags halve the time to compile: no inlining and no debug tables. The CLI and the plugins wait for networks,
@@ -92,7 +92,7 @@ func (b *builder) keys() (cli, own, bridged string, err error) {
 		}
 		parts = append(parts, text)
 	}
-	for _, name := range []string{"go.mod", "go.sum", "sandbox/cache/cache.go"} {
+	for _, name := range []string{"go.mod", "go.sum", "internal/testkit/cache/cache.go"} {
 		text, err := os.ReadFile(filepath.Join(b.root, filepath.FromSlash(name)))
 		if err != nil {
 			return "", "", "", err

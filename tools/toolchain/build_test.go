@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 func TestErrorsSayWhatToDo(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"plan-charge/internal/progress"
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // downloadWait bounds how long a download may take before building is the better way.

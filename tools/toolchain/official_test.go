@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // fake puts a CLI on PATH that answers `version` and installs plugins as the real one lays them out.

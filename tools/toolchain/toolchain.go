@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"plan-charge/internal/progress"
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // Version is that of the Pulumi CLI, and of the SDK that the program is written with.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"plan-charge/internal/testkit/cache"
 )
 
 // account is the user that the server runs as.
@@ -88,4 +91,34 @@ func (a account) attributes(dataDir string) (*syscall.SysProcAttr, error) {
 		}
 	}
 	return attr, nil
+}
+
+// openCache holds copies of servers for the account where it cannot enter the cache, as with one in the home of root.
+const openCache = "/var/cache/plan-charge"
+
+// reach returns the installation, or a copy of it that the account can run. To let it through (mayWalk) is not enough:
+// PostgreSQL looks for its own programs with access(2), which heeds no capability.
+func (a account) reach(ctx context.Context, inst *installation) (*installation, error) {
+	blocked := a.blockedBy(inst.program("postgres"))
+	if blocked == "" {
+		return inst, nil
+	}
+	if inst.release == "" {
+		return nil, fmt.Errorf("user %s, which runs PostgreSQL, cannot enter %s: set %s to another folder or allow it with chmod o+x", a.name, blocked, EnvDir)
+	}
+	dir, err := cache.EnsureIn(ctx, openCache, cacheName, inst.release, func(dir string) error {
+		if err := os.CopyFS(filepath.Join(dir, serverDir), os.DirFS(inst.dir)); err != nil {
+			return err
+		}
+		return openToAll(dir)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("copy PostgreSQL to where user %s can run it: %w", a.name, err)
+	}
+	for _, path := range []string{openCache, filepath.Dir(dir), dir} { // a narrow umask has closed them
+		if err := os.Chmod(path, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return fetched(dir, inst.version), nil
 }

@@ -2,10 +2,9 @@ package postgres
 
 import "testing"
 
-// SearchOnly makes Find look nowhere but in dir.
-func SearchOnly(t *testing.T, dir string) {
-	old := binDirs
-	t.Cleanup(func() { binDirs = old })
-	binDirs = []string{dir}
-	t.Setenv("PATH", dir)
+// FetchFrom makes servers come from another address.
+func FetchFrom(t *testing.T, url string) {
+	old := repository
+	t.Cleanup(func() { repository = old })
+	repository = url
 }

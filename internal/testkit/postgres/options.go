@@ -10,6 +10,8 @@ import (
 
 // Options say which server Start brings up.
 type Options struct {
+	// Version is the major version, such as 16; 0 is DefaultVersion, or whatever EnvDir chooses.
+	Version int
 	// Dir holds the data, the certificate and the superuser's password. It is made where missing, and a later Start with
 	// the same Dir finds its data again.
 	Dir string

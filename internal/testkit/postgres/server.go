@@ -1,5 +1,6 @@
-// Package postgres runs the machine's own PostgreSQL as one database server of the sandbox: initialised where needed,
-// unprivileged, on the loopback interface only, with a master user that has the rights RDS gives and no more.
+// Package postgres runs a PostgreSQL server of the version asked for, for tests and as the sandbox's database: fetched and
+// initialised where needed, unprivileged, on the loopback interface only, with a master user that has the rights RDS gives
+// and no more.
 package postgres
 
 import (
@@ -61,12 +62,15 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("PostgreSQL options: %w", err)
 	}
-	inst, err := Find()
+	inst, err := install(ctx, o.Version)
 	if err != nil {
 		return nil, err
 	}
 	acct, err := serverAccount()
 	if err != nil {
+		return nil, err
+	}
+	if inst, err = acct.reach(ctx, inst); err != nil {
 		return nil, err
 	}
 	dir, err := filepath.Abs(o.Dir)
@@ -174,7 +178,7 @@ func (s *Server) cleanUp() error {
 
 // initialise creates the data folder where it is missing and returns the superuser's password. The folder gets its name
 // last, so that an interrupted initialisation is not taken for data.
-func (s *Server) initialise(ctx context.Context, inst *Installation, acct account, dir string) (string, error) {
+func (s *Server) initialise(ctx context.Context, inst *installation, acct account, dir string) (string, error) {
 	secretFile := filepath.Join(dir, "superuser")
 	if _, err := os.Stat(filepath.Join(s.data, "PG_VERSION")); err == nil {
 		if err := sameVersion(s.data, inst); err != nil {
@@ -197,7 +201,7 @@ func (s *Server) initialise(ctx context.Context, inst *Installation, acct accoun
 	if err := os.RemoveAll(scratch); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(inst.BinDir, "initdb"), "--pgdata", scratch, "--username", superuser,
+	cmd := exec.CommandContext(ctx, inst.program("initdb"), "--pgdata", scratch, "--username", superuser,
 		"--pwfile", secretFile, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-instructions")
 	out, err := s.run(cmd, acct)
 	if err != nil {
@@ -223,14 +227,14 @@ func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
 }
 
-func sameVersion(data string, inst *Installation) error {
+func sameVersion(data string, inst *installation) error {
 	text, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	if err != nil {
 		return err
 	}
-	if have := strings.TrimSpace(string(text)); have != strconv.Itoa(inst.Version) {
-		return fmt.Errorf("the data in %s is of PostgreSQL %s, but version %d is installed: install %s, or delete that folder to start with an empty database",
-			data, have, inst.Version, have)
+	if have := strings.TrimSpace(string(text)); have != strconv.Itoa(inst.version) {
+		return fmt.Errorf("the data in %s is of PostgreSQL %s, but version %d is asked for: ask for %s, or delete that folder to start with an empty database",
+			data, have, inst.version, have)
 	}
 	return nil
 }
@@ -287,13 +291,13 @@ func fileExists(path string) bool {
 }
 
 // launch starts the server process.
-func (s *Server) launch(inst *Installation, acct account, o Options) error {
+func (s *Server) launch(inst *installation, acct account, o Options) error {
 	attr, err := acct.attributes(s.data)
 	if err != nil {
 		return err
 	}
 	tail := &tailWriter{next: o.Log}
-	s.cmd = exec.Command(filepath.Join(inst.BinDir, "postgres"), "-D", s.data)
+	s.cmd = exec.Command(inst.program("postgres"), "-D", s.data)
 	s.cmd.SysProcAttr, s.cmd.Env, s.cmd.Dir = attr, environment(), "/"
 	s.cmd.Stdout, s.cmd.Stderr = tail, tail
 	s.cmd.WaitDelay = 5 * time.Second // children of a killed server hold its log open for a moment

@@ -193,10 +193,16 @@ func TestBadSettingSaysWhatTheServerSaid(t *testing.T) {
 	}
 }
 
-func TestMissingPostgreSQL(t *testing.T) {
-	postgres.SearchOnly(t, t.TempDir())
-	_, err := postgres.Find()
-	if !errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), "apt-get install postgresql") {
+func TestOtherVersionsDataIsRefused(t *testing.T) {
+	t.Setenv(postgres.EnvDir, "")
+	o := options(t)
+	o.Version = 16
+	if err := start(t, o).Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.Version = 15
+	_, err := postgres.Start(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "ask for 16") {
 		t.Errorf("got %v", err)
 	}
 }

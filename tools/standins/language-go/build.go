@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // keep is how many binaries of one program stay: enough to switch between a few states of the sources without

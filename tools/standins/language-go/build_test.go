@@ -13,7 +13,7 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
 
-	"plan-charge/sandbox/cache"
+	"plan-charge/internal/testkit/cache"
 )
 
 // program writes a small module: a main package, one it imports, one it does not, and an embedded file.

@@ -1,4 +1,4 @@
-// Package cache keeps what the sandbox fetches or builds in one folder outside the repository.
+// Package cache keeps what the sandbox, its tools and tests fetch or build in one folder outside the repository.
 // Every entry is keyed by what went into it, so a stale or half-built one is never used.
 package cache
 
@@ -38,6 +38,16 @@ func Key(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
+// Find returns <cache>/<name>/<key> where it is there already.
+func Find(name, key string) (string, bool) {
+	root, err := Dir()
+	if err != nil {
+		return "", false
+	}
+	dest := filepath.Join(root, name, key)
+	return dest, isDir(dest)
+}
+
 // Ensure returns <cache>/<name>/<key>, calling build to fill it when it is not there. Build gets a scratch folder that
 // becomes the entry only when build succeeds; because of the rename, its files must not remember the scratch path.
 // A lock keeps two processes from building the same entry; waiting for it ends with ctx.
@@ -46,6 +56,11 @@ func Ensure(ctx context.Context, name, key string, build func(dir string) error)
 	if err != nil {
 		return "", err
 	}
+	return EnsureIn(ctx, root, name, key, build)
+}
+
+// EnsureIn is Ensure in another cache folder.
+func EnsureIn(ctx context.Context, root, name, key string, build func(dir string) error) (string, error) {
 	dest := filepath.Join(root, name, key)
 	if isDir(dest) {
 		return dest, nil
