@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/provider/pgrows"
 )
 
 // Config is everything a stack can set, read and checked as a whole by
@@ -171,7 +173,7 @@ func defaults() Config {
 		Network:       NetworkConfig{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
 		Database:      DatabaseConfig{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
 		Migration:     MigrationConfig{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", CPU: 256, Memory: 512, Timeout: "30m", LockTimeout: "10s"},
-		Organizations: OrganizationsConfig{OnRemove: "retain", Rows: []OrganizationConfig{}},
+		Organizations: OrganizationsConfig{OnRemove: pgrows.Retain, Rows: []OrganizationConfig{}},
 		Service:       ServiceConfig{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: "20m"},
 		CDN:           CDNConfig{PriceClass: "PriceClass_100"},
 		Verification:  VerificationConfig{LoginPath: "/api/v1/auth/sso/token-exchange", Timeout: "5m", Checks: []CheckConfig{}},

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"plan-charge/provider/pgrows"
 )
 
 var (
@@ -215,7 +217,7 @@ func (c *checker) migration(m MigrationConfig) {
 }
 
 func (c *checker) organizations(o OrganizationsConfig) {
-	c.oneOf("organizations.onRemove", o.OnRemove, "retain", "softDelete", "delete")
+	c.oneOf("organizations.onRemove", o.OnRemove, pgrows.Removals()...)
 	first := map[string]int{}
 	for i, row := range o.Rows {
 		path := fmt.Sprintf("organizations.rows[%d]", i)
