@@ -14,6 +14,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/internal/probe"
+	"plan-charge/provider/pgrows"
 )
 
 // Config is everything a stack can set, read and checked as a whole by
@@ -167,7 +168,7 @@ func defaults() Config {
 		Network:       Network{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
 		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
 		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second},
-		Organizations: Organizations{OnRemove: "retain", Rows: []Organization{}},
+		Organizations: Organizations{OnRemove: pgrows.Retain, Rows: []Organization{}},
 		Service:       Service{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: 20 * time.Minute},
 		CDN:           CDN{PriceClass: "PriceClass_100"},
 		Verification:  Verification{LoginPath: "/api/v1/auth/sso/token-exchange", Timeout: 5 * time.Minute, Checks: []probe.Check{}},

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"plan-charge/provider/pgrows"
 )
 
 var (
@@ -224,7 +226,7 @@ func (c *checker) migration(m Migration) {
 }
 
 func (c *checker) organizations(o Organizations) {
-	c.oneOf("organizations.onRemove", o.OnRemove, "retain", "softDelete", "delete")
+	c.oneOf("organizations.onRemove", o.OnRemove, pgrows.Removals()...)
 	first := map[string]int{}
 	for i, row := range o.Rows {
 		path := fmt.Sprintf("organizations.rows[%d]", i)

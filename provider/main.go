@@ -8,13 +8,14 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 
+	"plan-charge/provider/internal/contract"
 	"plan-charge/provider/internal/pgdb"
 	"plan-charge/provider/internal/resource"
 )
 
 func main() {
 	open := func(s pgdb.Settings) resource.Store { return pgdb.New(s) }
-	if err := p.RunProvider(context.Background(), resource.Name, resource.Version, resource.New(open)); err != nil {
+	if err := p.RunProvider(context.Background(), contract.Name, contract.Version, resource.New(open)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -3,7 +3,6 @@ package schema
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -54,7 +53,7 @@ func (m *Migration) Ready() []pulumi.CustomResource { return []pulumi.CustomReso
 
 // NewMigration declares the watch on the revision and the command that migrates.
 func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ...pulumi.ResourceOption) (*Migration, error) {
-	table, err := splitTable(args.VersionTable)
+	table, err := versiontable.Parse(args.VersionTable)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +74,8 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		return nil, err
 	}
 	current, err := pgrows.NewRevision(ctx, name+"-revision", &pgrows.RevisionArgs{
-		Schema:   pulumi.String(table.schema),
-		Table:    pulumi.String(table.name),
+		Schema:   pulumi.String(table.Schema),
+		Table:    pulumi.String(table.Name),
 		Triggers: c.triggers(),
 	}, c.inside(m, provider, args.DependsOn...)...)
 	if err != nil {
@@ -94,7 +93,7 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_LOG_GROUP":         args.LogGroup,
 		"MIGRATE_LOG_STREAM_PREFIX": pulumi.String(args.LogStreamPrefix),
 		"MIGRATE_SECRET_ARN":        args.OwnerURLSecretARN,
-		"MIGRATE_VERSION_TABLE":     pulumi.String(table.schema + "." + table.name),
+		"MIGRATE_VERSION_TABLE":     pulumi.String(table.String()),
 		"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
 		"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
 		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
@@ -115,20 +114,6 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 	m.run = run
 	m.Revision = run.Stdout.ApplyT(strings.TrimSpace).(pulumi.StringOutput)
 	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"revision": m.Revision})
-}
-
-type tableName struct{ schema, name string }
-
-func splitTable(table string) (tableName, error) {
-	switch parts := strings.Split(table, "."); {
-	case len(parts) == 1 && parts[0] != "":
-		return tableName{publicSchema, parts[0]}, nil
-	case table == "":
-		return tableName{versiontable.DefaultSchema, versiontable.DefaultTable}, nil
-	case len(parts) == 2 && parts[0] != "" && parts[1] != "":
-		return tableName{parts[0], parts[1]}, nil
-	}
-	return tableName{}, fmt.Errorf("version table: found %q; allowed: a name, with its schema or without; for example public.alembic_version", table)
 }
 
 // joined separates strings by commas, which neither ids nor names of AWS contain.

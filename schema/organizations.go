@@ -3,6 +3,8 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -41,10 +43,8 @@ func (o *Organizations) Ready() []pulumi.CustomResource { return []pulumi.Custom
 
 // NewOrganizations declares the rows.
 func NewOrganizations(ctx *pulumi.Context, name string, args *OrganizationsArgs, opts ...pulumi.ResourceOption) (*Organizations, error) {
-	switch args.OnRemove {
-	case pgrows.Retain, pgrows.SoftDelete, pgrows.Delete:
-	default:
-		return nil, fmt.Errorf("organizations: on remove: found %q; allowed: %s, %s, %s", args.OnRemove, pgrows.Retain, pgrows.SoftDelete, pgrows.Delete)
+	if !slices.Contains(pgrows.Removals(), args.OnRemove) {
+		return nil, fmt.Errorf("organizations: on remove: found %q; allowed: %s", args.OnRemove, strings.Join(pgrows.Removals(), ", "))
 	}
 	rows := make(pulumi.Array, 0, len(args.Organizations))
 	seen := map[string]bool{}

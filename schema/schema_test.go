@@ -116,7 +116,7 @@ func TestMigration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Family() != "migration" || len(s.Subnets) != 2 || s.Timeout != 30*time.Minute || s.LockTimeout != 10*time.Second || len(s.Command) != 3 || s.VersionTable != "alembic_version" ||
+	if s.Family() != "migration" || len(s.Subnets) != 2 || s.Timeout != 30*time.Minute || s.LockTimeout != 10*time.Second || len(s.Command) != 3 || s.VersionTable.Name != "alembic_version" ||
 		s.Key != `backend:1 ["alembic","upgrade","head"] 4` || s.LogStreamPrefix != "ecs" || s.SecretARN != "arn:secret" {
 		t.Errorf("settings: %+v", s)
 	}

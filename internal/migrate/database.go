@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"time"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -16,17 +17,15 @@ import (
 
 // database is the owner's connection, which holds the lock as long as it lives.
 type database struct {
-	conn   *pgx.Conn
-	schema string
-	table  string
-	column string
+	conn  *pgx.Conn
+	table versiontable.Table
 }
 
 // lockKey is the advisory lock of everybody who migrates this version table.
 // Advisory locks are per database, so the database is no part of it.
-func lockKey(schema, table string) int64 {
+func lockKey(table versiontable.Table) int64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "plan-charge migration\x00%s\x00%s", schema, table)
+	fmt.Fprintf(h, "plan-charge migration\x00%s\x00%s", table.Schema, table.Name)
 	return int64(h.Sum64())
 }
 
@@ -49,7 +48,7 @@ func connect(ctx context.Context, ownerURL string, s Settings, patience time.Dur
 	for attempt := 1; ; attempt++ {
 		conn, err := pgx.ConnectConfig(ctx, config)
 		if err == nil {
-			return &database{conn: conn, schema: s.VersionSchema, table: s.VersionTable, column: s.VersionColumn}, nil
+			return &database{conn: conn, table: s.VersionTable}, nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -72,10 +71,7 @@ func refusedForGood(err error) bool {
 		return false
 	}
 	switch pg.Code {
-	case "57P03", // starting up
-		"57P01", "57P02", // shutting down
-		"53300", // too many connections
-		"58000": // system error
+	case pgerrcode.CannotConnectNow, pgerrcode.AdminShutdown, pgerrcode.CrashShutdown, pgerrcode.TooManyConnections, pgerrcode.SystemError:
 		return false
 	}
 	return true
@@ -85,7 +81,7 @@ func refusedForGood(err error) bool {
 // It asks again and again instead of waiting inside the server: a waiting statement holds a snapshot, which would
 // make CREATE INDEX CONCURRENTLY in the other deployer's migration wait for us.
 func (d *database) lock(ctx context.Context, p pace, step *progress.Step) error {
-	key := lockKey(d.schema, d.table)
+	key := lockKey(d.table)
 	var who string
 	// Cancelling a statement closes the connection, so who holds the lock has to be known before.
 	ended := func(err error) error {
@@ -146,53 +142,28 @@ func (d *database) alive(ctx context.Context) error {
 
 // revision returns what the version table holds, "" for a database that was never migrated.
 func (d *database) revision(ctx context.Context) (string, error) {
-	current, err := versiontable.Current(ctx, d.conn, d.schema, d.table, d.column)
+	current, err := d.table.Current(ctx, d.conn)
 	if errors.Is(err, versiontable.ErrNoTable) {
 		return "", nil
 	}
 	return current, err
 }
 
-// keyPrefix starts the comment of the version column, which names the key of the last migration.
-const keyPrefix = "plan-charge: migrated for "
-
 // mark notes what a successful migration left, and for which key.
 func (d *database) mark(ctx context.Context, current, key string) error {
-	tx, err := d.conn.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx))
-	if err := versiontable.Mark(ctx, tx, d.schema, d.table, current); err != nil {
-		return err
-	}
-	// COMMENT takes no parameters, so the server is asked to quote its text.
-	var literal string
-	if err := tx.QueryRow(ctx, "SELECT quote_literal($1::text)", keyPrefix+key).Scan(&literal); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, "COMMENT ON COLUMN "+pgx.Identifier{d.schema, d.table, d.column}.Sanitize()+" IS "+literal); err != nil {
-		return err
-	}
-	return tx.Commit(ctx)
+	return d.table.WriteMark(ctx, d.conn, versiontable.Mark{Revision: current, Key: &key})
 }
 
 // done reports whether the last migration was one for this key and left the given revision.
 func (d *database) done(ctx context.Context, current, key string) (bool, error) {
-	marked, ok, err := versiontable.ReadMark(ctx, d.conn, d.schema, d.table)
+	mark, ok, err := d.table.ReadMark(ctx, d.conn)
 	if errors.Is(err, versiontable.ErrNoTable) {
 		return false, nil
 	}
-	if err != nil || !ok || marked != current {
+	if err != nil || !ok || mark.Revision != current {
 		return false, err
 	}
-	var comment *string
-	err = d.conn.QueryRow(ctx, `SELECT col_description($1::regclass, (SELECT attnum FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2))`,
-		pgx.Identifier{d.schema, d.table}.Sanitize(), d.column).Scan(&comment)
-	if err != nil {
-		return false, fmt.Errorf("read the last migration's key: %w", err)
-	}
-	return comment != nil && *comment == keyPrefix+key, nil
+	return mark.Key != nil && *mark.Key == key, nil
 }
 
 // close ends the session, and with it the lock.

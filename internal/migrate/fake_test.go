@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
+
+	"plan-charge/internal/versiontable"
 )
 
 // cloud is an account with one cluster, as far as a migration sees it.
@@ -277,6 +279,6 @@ func testSettings() Settings {
 		Cluster: "cluster", TaskDefinition: "arn:aws:ecs:eu-west-3:123456789012:task-definition/migration:3", Container: "backend",
 		Command: []string{"alembic", "upgrade", "head"}, Subnets: []string{"subnet-1", "subnet-2"}, SecurityGroups: []string{"sg-1"},
 		LogGroup: "/plan-charge/migration", LogStreamPrefix: "migration", SecretARN: "plan-charge/migration-url",
-		VersionSchema: "public", VersionTable: "alembic_version", VersionColumn: "version_num", Timeout: 20 * time.Second, LockTimeout: 10 * time.Second,
+		VersionTable: versiontable.New("", "", ""), Timeout: 20 * time.Second, LockTimeout: 10 * time.Second,
 	}
 }

@@ -152,8 +152,8 @@ func (m *migration) finish(ctx context.Context, ownerURL string) (string, error)
 		return "", fmt.Errorf("the task succeeded, but its revision cannot be read: %w", err)
 	}
 	if after == "" {
-		return "", fmt.Errorf("the task exited with code 0, but in %s.%s: %w; does its command migrate this database?",
-			m.VersionSchema, m.VersionTable, ErrNoRevision)
+		return "", fmt.Errorf("the task exited with code 0, but in %s: %w; does its command migrate this database?",
+			m.VersionTable, ErrNoRevision)
 	}
 	if err := m.db.mark(ctx, after, m.Key); err != nil {
 		return "", fmt.Errorf("the database is at %s, but this could not be noted: %w", after, err)

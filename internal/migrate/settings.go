@@ -20,9 +20,7 @@ type Settings struct {
 	LogGroup        string
 	LogStreamPrefix string
 	SecretARN       string // the secret that holds the owner's database URL
-	VersionSchema   string
-	VersionTable    string
-	VersionColumn   string
+	VersionTable    versiontable.Table
 	Timeout         time.Duration // for everything: waiting for others, the task, reading the revision
 	LockTimeout     time.Duration // for a statement that keeps others from a table while it waits for it
 	Key             string        // what the migration depends on: image, command and generation; may be empty
@@ -47,22 +45,16 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		LogGroup:        r.Required("MIGRATE_LOG_GROUP", "a CloudWatch log group's name", "/plan-charge-prod/migration"),
 		LogStreamPrefix: r.Required("MIGRATE_LOG_STREAM_PREFIX", "the awslogs-stream-prefix of the task definition", "migration"),
 		SecretARN:       r.Required("MIGRATE_SECRET_ARN", "the ARN or name of the secret with the owner's database URL", "plan-charge-prod/migration-url"),
-		VersionColumn:   r.Optional("MIGRATE_VERSION_COLUMN", versiontable.DefaultColumn),
 		Timeout:         r.Duration("MIGRATE_TIMEOUT", DefaultTimeout),
 		LockTimeout:     r.Duration("MIGRATE_LOCK_TIMEOUT", DefaultLockTimeout),
 		Key:             r.Optional("MIGRATE_KEY", ""),
 	}
 	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)
 
-	table := r.Optional("MIGRATE_VERSION_TABLE", versiontable.DefaultTable)
-	parts := strings.Split(table, ".")
-	switch {
-	case len(parts) == 1 && parts[0] != "":
-		s.VersionSchema, s.VersionTable = versiontable.DefaultSchema, parts[0]
-	case len(parts) == 2 && parts[0] != "" && parts[1] != "":
-		s.VersionSchema, s.VersionTable = parts[0], parts[1]
-	default:
-		r.Mistake("MIGRATE_VERSION_TABLE", fmt.Sprintf("%q", table), "a table's name, with its schema or without", "public.alembic_version")
+	var err error
+	name := r.Optional("MIGRATE_VERSION_TABLE", "")
+	if s.VersionTable, err = versiontable.Parse(name); err != nil {
+		r.Mistake("MIGRATE_VERSION_TABLE", fmt.Sprintf("%q", name), versiontable.Allowed, versiontable.Example)
 	}
 	if s.TaskDefinition != "" && s.Family() == "" {
 		r.Mistake("MIGRATE_TASK_DEFINITION", fmt.Sprintf("%q", s.TaskDefinition), "a task definition's ARN or family:revision", "plan-charge-prod-migration:7")

@@ -1,5 +1,5 @@
-// Package versiontable reads which schema revision a database is at, and keeps beside it which one the last migration left.
-// Both the provider, which compares the two, and the program that migrates use it.
+// Package versiontable is where everybody learns which schema revision a database is at, and which one the last migration
+// left. The provider compares the two, and the program that migrates reads and writes them.
 package versiontable
 
 import (
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -20,65 +21,70 @@ const (
 	DefaultColumn = "version_num"
 )
 
+// What Parse takes, for messages.
+const (
+	Allowed = "a table's name, with its schema or without"
+	Example = DefaultSchema + "." + DefaultTable
+)
+
 // None is how a message names the revision of a database that was never migrated.
 const None = "none"
-
-// markPrefix starts the table comment that names the revision that the last migration left.
-const markPrefix = "plan-charge: migrated to "
 
 // ErrNoTable means that the version table does not exist.
 var ErrNoTable = errors.New("the version table does not exist")
 
-// Querier is what a *pgx.Conn, a pgx.Tx and a *pgxpool.Pool have in common.
+// Querier is what a *pgx.Conn, a pgx.Tx and a *pgxpool.Pool have in common to read with.
 type Querier interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// Current returns the revision in the version table: its rows, sorted and joined by a comma when there are several heads,
-// "" when it is empty. The error is ErrNoTable when there is no such table.
-func Current(ctx context.Context, q Querier, schema, table, column string) (string, error) {
-	name := pgx.Identifier{schema, table}.Sanitize()
-	rows, err := q.Query(ctx, fmt.Sprintf("SELECT %s::text FROM %s", pgx.Identifier{column}.Sanitize(), name))
+// Table is a version table: each of its rows is the revision of one head. Names are as the catalog has them.
+type Table struct{ Schema, Name, Column string }
+
+// New returns the table of these names; an empty one is Alembic's.
+func New(schema, name, column string) Table {
+	or := func(s, fallback string) string {
+		if s == "" {
+			return fallback
+		}
+		return s
+	}
+	return Table{or(schema, DefaultSchema), or(name, DefaultTable), or(column, DefaultColumn)}
+}
+
+// Parse reads a table's name, with its schema or without; "" is Alembic's table.
+func Parse(name string) (Table, error) {
+	parts := strings.Split(name, ".")
+	switch {
+	case name == "":
+		return New("", "", ""), nil
+	case len(parts) == 1:
+		return New("", name, ""), nil
+	case len(parts) == 2 && parts[0] != "" && parts[1] != "":
+		return New(parts[0], parts[1], ""), nil
+	}
+	return Table{}, fmt.Errorf("version table: found %q; allowed: %s; for example %s", name, Allowed, Example)
+}
+
+// String is the table's name for messages, which Parse reads.
+func (t Table) String() string { return t.Schema + "." + t.Name }
+
+func (t Table) identifier() string { return pgx.Identifier{t.Schema, t.Name}.Sanitize() }
+
+// Current returns the revision in the table: its rows, sorted and joined by a comma when there are several heads, "" when
+// it is empty. The error is ErrNoTable when there is no such table.
+func (t Table) Current(ctx context.Context, q Querier) (string, error) {
+	rows, err := q.Query(ctx, fmt.Sprintf("SELECT %s::text FROM %s", pgx.Identifier{t.Column}.Sanitize(), t.identifier()))
 	if err != nil {
-		return "", describe(err, name)
+		return "", t.describe("read", err)
 	}
 	heads, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return "", describe(err, name)
+		return "", t.describe("read", err)
 	}
 	slices.Sort(heads)
 	return strings.Join(heads, ","), nil
-}
-
-// Mark notes on the version table that a migration left the given revision there. It needs the table's owner.
-func Mark(ctx context.Context, q Querier, schema, table, revision string) error {
-	name := pgx.Identifier{schema, table}.Sanitize()
-	// COMMENT takes no parameters, so the server is asked to quote its text.
-	var literal string
-	if err := q.QueryRow(ctx, "SELECT quote_literal($1::text)", markPrefix+revision).Scan(&literal); err != nil {
-		return fmt.Errorf("mark %s: %w", name, err)
-	}
-	if _, err := q.Exec(ctx, fmt.Sprintf("COMMENT ON TABLE %s IS %s", name, literal)); err != nil {
-		return fmt.Errorf("mark %s: %w", name, describe(err, name))
-	}
-	return nil
-}
-
-// ReadMark returns the revision that the last migration left, and false when none left a mark. The error is ErrNoTable
-// when there is no such table.
-func ReadMark(ctx context.Context, q Querier, schema, table string) (string, bool, error) {
-	name := pgx.Identifier{schema, table}.Sanitize()
-	var comment *string
-	if err := q.QueryRow(ctx, "SELECT obj_description($1::regclass, 'pg_class')", name).Scan(&comment); err != nil {
-		return "", false, describe(err, name)
-	}
-	if comment == nil {
-		return "", false, nil
-	}
-	revision, ok := strings.CutPrefix(*comment, markPrefix)
-	return revision, ok, nil
 }
 
 // Name is a revision as a message shows it.
@@ -89,11 +95,11 @@ func Name(revision string) string {
 	return revision
 }
 
-// describe turns PostgreSQL's "undefined table" and "undefined schema" into ErrNoTable.
-func describe(err error, name string) error {
+// describe names the table, and turns PostgreSQL's "undefined table" and "undefined schema" into ErrNoTable.
+func (t Table) describe(doing string, err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") {
-		return fmt.Errorf("%s: %w", name, ErrNoTable)
+	if errors.As(err, &pg) && (pg.Code == pgerrcode.UndefinedTable || pg.Code == pgerrcode.InvalidSchemaName) {
+		return fmt.Errorf("%s: %w", t.identifier(), ErrNoTable)
 	}
-	return fmt.Errorf("read %s: %w", name, err)
+	return fmt.Errorf("%s %s: %w", doing, t.identifier(), err)
 }

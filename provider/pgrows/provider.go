@@ -6,10 +6,9 @@ import (
 	"errors"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-)
 
-// version is the provider's, which the engine asks for.
-const version = "0.1.0"
+	"plan-charge/provider/internal/contract"
+)
 
 // Provider is the connection that resources use. Nothing is connected to until a resource needs it.
 type Provider struct {
@@ -46,7 +45,7 @@ func NewProvider(ctx *pulumi.Context, name string, args *ProviderArgs, opts ...p
 		"host":     args.Host,
 		"database": args.Database,
 		"username": args.Username,
-		"password": pulumi.ToSecret(args.Password).(pulumi.Output),
+		"password": pulumi.ToSecret(args.Password),
 	}
 	// A nil pointer input may not go into the map: it would be a value of its own.
 	for key, given := range map[string]pulumi.Input{"sslMode": args.SSLMode, "sslRootCert": args.SSLRootCert, "port": args.Port, "connectTimeout": args.ConnectTimeout} {
@@ -63,5 +62,5 @@ func NewProvider(ctx *pulumi.Context, name string, args *ProviderArgs, opts ...p
 }
 
 func withVersion(opts []pulumi.ResourceOption) []pulumi.ResourceOption {
-	return append([]pulumi.ResourceOption{pulumi.Version(version)}, opts...)
+	return append([]pulumi.ResourceOption{pulumi.Version(contract.Version)}, opts...)
 }

@@ -4,17 +4,22 @@ import (
 	"errors"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/provider/internal/contract"
 )
 
 // What becomes of a row that leaves the program.
 const (
 	// Retain leaves it in the table.
-	Retain = "retain"
+	Retain = contract.Retain
 	// SoftDelete sets SoftDeleteColumn.
-	SoftDelete = "softDelete"
+	SoftDelete = contract.SoftDelete
 	// Delete deletes it.
-	Delete = "delete"
+	Delete = contract.Delete
 )
+
+// Removals are the words that OnRemove may be.
+func Removals() []string { return []string{Retain, SoftDelete, Delete} }
 
 // Rows are rows of one table that the program owns, such as reference data. Rows that are there already are adopted, only
 // what differs is written, all in one transaction, and rows that the program does not name are left alone. The table itself

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -110,9 +109,6 @@ func (t *Table) IsUnique(columns []string) bool {
 	return slices.ContainsFunc(t.Unique, func(u []string) bool { return slices.Equal(want, slices.Sorted(slices.Values(u))) })
 }
 
-// Names lists the columns for a message.
-func (t *Table) Names() []string { return slices.Clone(t.Order) }
-
 // Types returns the types of the named columns, for those that exist.
 func (t *Table) Types(columns []string) map[string]value.Type {
 	types := map[string]value.Type{}
@@ -121,7 +117,7 @@ func (t *Table) Types(columns []string) map[string]value.Type {
 			types[c] = col.Type
 		}
 	}
-	return maps.Clone(types)
+	return types
 }
 
 // differs is the SQL condition under which two values of a column are not the same.

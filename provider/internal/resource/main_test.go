@@ -15,6 +15,7 @@ import (
 	presource "github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
+	"plan-charge/provider/internal/contract"
 	"plan-charge/provider/internal/pgdb"
 	"plan-charge/provider/internal/pgtest"
 	"plan-charge/provider/internal/resource"
@@ -76,7 +77,7 @@ func newWorld(t *testing.T) *world {
 		return w.store
 	}
 	var err error
-	w.server, err = integration.NewServer(t.Context(), resource.Name, semver.MustParse(resource.Version), integration.WithProvider(resource.New(open)))
+	w.server, err = integration.NewServer(t.Context(), contract.Name, semver.MustParse(contract.Version), integration.WithProvider(resource.New(open)))
 	if err != nil {
 		t.Fatal(err)
 	}

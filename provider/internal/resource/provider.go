@@ -15,12 +15,6 @@ import (
 	"plan-charge/provider/internal/pgdb"
 )
 
-// Name is the package's name in Pulumi.
-const Name = "pgrows"
-
-// Version is the provider's version. It changes with its schema.
-const Version = "0.1.0"
-
 var _ Store = (*pgdb.Database)(nil)
 
 // Store is the database as the resources use it.

@@ -76,32 +76,32 @@ func (*Revision) WireDependencies(f infer.FieldSelector, _ *RevisionArgs, state 
 	f.OutputField(&state.Drift).AlwaysKnown()
 }
 
-func (a RevisionArgs) place() (schema, table, column string) {
-	or := func(s *string, fallback string) string {
-		if s == nil || *s == "" {
-			return fallback
+func (a RevisionArgs) versionTable() versiontable.Table {
+	text := func(s *string) string {
+		if s == nil {
+			return ""
 		}
 		return *s
 	}
-	return or(a.Schema, versiontable.DefaultSchema), or(a.Table, versiontable.DefaultTable), or(a.Column, versiontable.DefaultColumn)
+	return versiontable.New(text(a.Schema), text(a.Table), text(a.Column))
 }
 
 func (a RevisionArgs) id() string {
-	schema, table, column := a.place()
-	return rowid.ID{Schema: schema, Table: table, KeyColumns: []string{column}}.String()
+	t := a.versionTable()
+	return rowid.ID{Schema: t.Schema, Table: t.Name, KeyColumns: []string{t.Column}}.String()
 }
 
 // observe reads the revision and compares it with the mark of the last migration.
 func (r *Revision) observe(ctx context.Context, args RevisionArgs) (current, drift string, err error) {
-	schema, table, column := args.place()
-	var left string
+	table := args.versionTable()
+	var left versiontable.Mark
 	var marked bool
 	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var err error
-		if left, marked, err = versiontable.ReadMark(ctx, tx, schema, table); err != nil {
+		if left, marked, err = table.ReadMark(ctx, tx); err != nil {
 			return err
 		}
-		current, err = versiontable.Current(ctx, tx, schema, table, column)
+		current, err = table.Current(ctx, tx)
 		return err
 	})
 	if err != nil && !errors.Is(err, versiontable.ErrNoTable) {
@@ -109,11 +109,11 @@ func (r *Revision) observe(ctx context.Context, args RevisionArgs) (current, dri
 	}
 	switch {
 	case err != nil:
-		drift = fmt.Sprintf("at %s, and %s.%s does not exist", versiontable.None, schema, table)
+		drift = fmt.Sprintf("at %s, and %s does not exist", versiontable.None, table)
 	case !marked:
 		drift = fmt.Sprintf("at %s, and no migration has left its mark", versiontable.Name(current))
-	case current != left:
-		drift = fmt.Sprintf("at %s, the last migration left %s", versiontable.Name(current), versiontable.Name(left))
+	case current != left.Revision:
+		drift = fmt.Sprintf("at %s, the last migration left %s", versiontable.Name(current), versiontable.Name(left.Revision))
 	}
 	return current, drift, nil
 }
@@ -145,10 +145,9 @@ func (r *Revision) Create(ctx context.Context, req infer.CreateRequest[RevisionA
 // Diff reports drift as a change, because a refresh shows what an update would mend.
 func (r *Revision) Diff(ctx context.Context, req infer.DiffRequest[RevisionArgs, RevisionState]) (infer.DiffResponse, error) {
 	resp := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
-	oldSchema, oldTable, oldColumn := req.State.place()
-	schema, table, column := req.Inputs.place()
+	before, now := req.State.versionTable(), req.Inputs.versionTable()
 	for key, changed := range map[string]bool{
-		"schema": oldSchema != schema, "table": oldTable != table, "column": oldColumn != column,
+		"schema": before.Schema != now.Schema, "table": before.Name != now.Name, "column": before.Column != now.Column,
 		"triggers": !slices.Equal(req.State.Triggers, req.Inputs.Triggers), "drift": req.State.Drift != "",
 	} {
 		if changed {
@@ -176,7 +175,7 @@ func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionA
 
 // Read compares the live revision with the last migration's mark. What cannot be read stays as it was known.
 func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs, RevisionState]) (infer.ReadResponse[RevisionArgs, RevisionState], error) {
-	resp := infer.ReadResponse[RevisionArgs, RevisionState]{ID: req.ID, Inputs: req.Inputs, State: req.State}
+	resp := infer.ReadResponse[RevisionArgs, RevisionState](req)
 	imported := req.State.Generation == 0
 	if imported {
 		id, err := rowid.ParseID(req.ID)

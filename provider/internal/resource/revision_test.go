@@ -42,7 +42,7 @@ func (w *world) refreshRevision(s resourceState) (resourceState, string) {
 func (w *world) mark(rev string) {
 	w.t.Helper()
 	err := w.store.Store.Change(context.Background(), func(ctx context.Context, tx pgx.Tx) error {
-		return versiontable.Mark(ctx, tx, "public", "alembic_version", rev)
+		return versiontable.New("", "", "").WriteMark(ctx, tx, versiontable.Mark{Revision: rev})
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -149,9 +149,9 @@ func TestMarkQuotesItsText(t *testing.T) {
 	for _, rev := range []string{"", "0001", `it's \ "odd" -- $1`} {
 		w.mark(rev)
 		err := w.store.Store.Look(context.Background(), func(ctx context.Context, tx pgx.Tx) error {
-			got, marked, err := versiontable.ReadMark(ctx, tx, "public", "alembic_version")
-			if got != rev || !marked {
-				t.Errorf("marked %q, read %q (%v)", rev, got, marked)
+			got, marked, err := versiontable.New("", "", "").ReadMark(ctx, tx)
+			if got.Revision != rev || !marked {
+				t.Errorf("marked %q, read %q (%v)", rev, got.Revision, marked)
 			}
 			return err
 		})

@@ -161,17 +161,12 @@ func (r *rows) foresee(ctx context.Context, in *inputs) {
 		return
 	}
 	err = r.connector.get(ctx).Glance(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		table, problems, err := pgdb.Check(ctx, tx, in.spec(), declared)
-		if err != nil {
-			return err
-		}
-		if len(problems) > 0 {
-			failed := &pgdb.ProblemsError{Table: table.String(), Problems: problems}
-			log.Warning(fmt.Sprintf("as the database is now, these rows could not be written (a migration in the same update may mend that): %v", failed))
-		}
-		return nil
+		return pgdb.Check(ctx, tx, in.spec(), declared)
 	})
+	var problems *pgdb.ProblemsError
 	switch {
+	case errors.As(err, &problems):
+		log.Warning(fmt.Sprintf("as the database is now, these rows could not be written (a migration in the same update may mend that): %v", problems))
 	case isUnreachable(err):
 		r.connector.unseen(ctx, err)
 	case errors.Is(err, pgdb.ErrNoTable):

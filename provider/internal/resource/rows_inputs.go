@@ -255,10 +255,10 @@ func (in *inputs) check(m property.Map) {
 	case pgdb.Retain, pgdb.Delete:
 	case pgdb.SoftDelete:
 		if in.softDelete == "" && !in.unknown["softDeleteColumn"] {
-			in.refuse("onRemove", "is softDelete, which needs softDeleteColumn")
+			in.refuse("onRemove", "is %s, which needs softDeleteColumn", pgdb.SoftDelete)
 		}
 	default:
-		in.refuse("onRemove", "is %q, but has to be retain, softDelete or delete", in.onRemove)
+		in.refuse("onRemove", "is %q, but has to be %s, %s or %s", in.onRemove, pgdb.Retain, pgdb.SoftDelete, pgdb.Delete)
 	}
 	in.checkOwned()
 	if !in.unknown["keyColumns"] {

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"plan-charge/provider/internal/contract"
 )
 
 var (
@@ -88,7 +90,7 @@ func (r *RowsArgs) Annotate(a infer.Annotator) {
 	a.Describe(&r.UpdatedAtColumn, "Column of the database's own that is set when a row is inserted or really changes.")
 	a.Describe(&r.SoftDeleteColumn, "Column that marks deleted rows by a time. Every row that does not name it has NULL there, so that a row that someone marked by hand is mended.")
 	a.Describe(&r.OnRemove, "What becomes of a row that leaves the program: `retain` it in the table, `softDelete` it (needs softDeleteColumn), or `delete` it.")
-	a.SetDefault(&r.OnRemove, "retain")
+	a.SetDefault(&r.OnRemove, contract.Retain)
 	a.Describe(&r.Triggers, "Values that make the rows be applied again when they change, such as the identity of the database.")
 }
 

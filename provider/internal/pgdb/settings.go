@@ -1,0 +1,74 @@
+package pgdb
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Settings say how to reach a database. The zero values of SSLMode and ConnectTimeout mean require and 10 s.
+type Settings struct {
+	Host           string
+	Port           int
+	Database       string
+	Username       string
+	Password       string
+	SSLMode        string
+	SSLRootCert    string
+	ConnectTimeout time.Duration
+}
+
+// SSLModes are the values that SSLMode may have, as libpq names them.
+var SSLModes = []string{"disable", "prefer", "require", "verify-ca", "verify-full"}
+
+// Address names the database without credentials.
+func (s Settings) Address() string {
+	return fmt.Sprintf("%s on %s", s.Database, net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
+}
+
+// session makes what a value looks like independent of the server's settings.
+var session = map[string]string{
+	"application_name":   "pulumi pgrows",
+	"TimeZone":           "UTC",
+	"DateStyle":          "ISO, YMD",
+	"IntervalStyle":      "postgres",
+	"bytea_output":       "hex",
+	"extra_float_digits": "1",
+	// A table that somebody holds locked makes an error, not an endless wait.
+	"lock_timeout": "60s",
+}
+
+func (s Settings) config() (*pgxpool.Config, error) {
+	mode := s.SSLMode
+	if mode == "" {
+		mode = "require"
+	}
+	query := url.Values{"sslmode": {mode}}
+	if s.SSLRootCert != "" {
+		query.Set("sslrootcert", s.SSLRootCert)
+	}
+	u := url.URL{
+		Scheme: "postgresql", User: url.UserPassword(s.Username, s.Password),
+		Host: net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), Path: "/" + s.Database, RawQuery: query.Encode(),
+	}
+	cfg, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		// The parser's message quotes the connection string.
+		return nil, fmt.Errorf("the settings for %s are not usable (sslMode %q, sslRootCert %q)", s.Address(), mode, s.SSLRootCert)
+	}
+	cfg.ConnConfig.ConnectTimeout = s.ConnectTimeout
+	if s.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	cfg.ConnConfig.RuntimeParams = session
+	// Tables change between two uses of a connection, and a prepared statement would remember their old shape.
+	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	cfg.MaxConns, cfg.MinConns = 4, 0
+	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = 5*time.Second, 5*time.Second
+	return cfg, nil
+}

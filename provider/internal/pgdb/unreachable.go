@@ -1,0 +1,44 @@
+package pgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var _ error = (*UnreachableError)(nil)
+
+// UnreachableError means that there is no connection to the database: nothing is known about what is in it.
+type UnreachableError struct {
+	Address string
+	Reason  string // without credentials
+	Err     error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("no connection to %s: %s", e.Address, e.Reason)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+func (d *Database) unreachable(err error) error {
+	reason := err.Error()
+	var pg *pgconn.PgError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &pg):
+		reason = pg.Message
+	case errors.Is(err, context.DeadlineExceeded):
+		reason = "it does not answer"
+	case errors.As(err, &op):
+		reason = op.Error()
+	}
+	if d.settings.Password != "" {
+		reason = strings.ReplaceAll(reason, d.settings.Password, "[secret]")
+	}
+	return &UnreachableError{Address: d.settings.Address(), Reason: reason, Err: err}
+}
