@@ -14,7 +14,7 @@ import (
 // plants are files that no linter may let pass, each with what it has to say.
 var plants = map[string]struct{ file, text, want string }{
 	"the product imports the sandbox": {
-		"infra/planted.go", "package infra\n\nimport _ \"plan-charge/internal/testkit/cache\"\n", "the product knows nothing of the sandbox",
+		"infra/planted.go", "package infra\n\nimport _ \"plan-charge/sandbox/edge\"\n", "the product knows nothing of the sandbox",
 	},
 	"the product imports its tools": {
 		"internal/migrate/planted.go", "package migrate\n\nimport _ \"plan-charge/tools/toolchain\"\n", "the product knows nothing of its tools",
