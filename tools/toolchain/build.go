@@ -132,7 +132,7 @@ func (b *builder) own(key string) (string, error) {
 			{"command", "pulumi-resource-command"},
 			{"random", "pulumi-resource-random"},
 		} {
-			if err := b.goBuild(b.root, filepath.Join(out, p.name), "./tools/"+p.dir, ""); err != nil {
+			if err := b.goBuild(b.root, filepath.Join(out, p.name), "./tools/standins/"+p.dir, ""); err != nil {
 				return err
 			}
 		}

@@ -21,7 +21,7 @@ import (
 )
 
 // Version is that of the Pulumi CLI, and of the SDK that the program is written with.
-const Version = "3.259.0"
+const Version = "3.274.1"
 
 // Tools is a complete set of programs.
 type Tools struct {
@@ -89,7 +89,7 @@ func link(to, path string) error {
 // pluginVersions are the plugins and the versions that the program's SDKs ask for. A plugin that was built here answers
 // to the version whose names and behaviour it has.
 var pluginVersions = map[string]string{
-	"aws": "v6.83.0", "command": "v1.1.0", "postgresql": "v3.10.0", "random": "v4.18.2",
+	"aws": "v6.83.4", "command": "v1.1.0", "postgresql": "v3.10.0", "random": "v4.18.2",
 }
 
 // built maps each program to its kind when it was not taken as published.
