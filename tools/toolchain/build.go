@@ -84,22 +84,11 @@ func (b *builder) keys() (cli, own, bridged string, err error) {
 	}
 	cli = cache.Key(append(common, Version, text)...)
 
-	var parts []string
-	for _, dir := range []string{"language-go", "command", "random"} {
-		text, err := digest(filepath.Join(b.plugins, "standins", dir))
-		if err != nil {
-			return "", "", "", err
-		}
-		parts = append(parts, text)
+	text, err = digest(filepath.Join(b.plugins, "standins"))
+	if err != nil {
+		return "", "", "", err
 	}
-	for _, name := range []string{"go.mod", "go.sum", "sandbox/cache/cache.go"} {
-		text, err := os.ReadFile(filepath.Join(b.root, filepath.FromSlash(name)))
-		if err != nil {
-			return "", "", "", err
-		}
-		parts = append(parts, string(text))
-	}
-	own = cache.Key(append(common, parts...)...)
+	own = cache.Key(append(common, text)...)
 
 	text, err = digest(filepath.Join(b.plugins, "bridged"))
 	if err != nil {
@@ -124,7 +113,7 @@ func (b *builder) cli(key string) (string, error) {
 	})
 }
 
-// own builds the programs of this module.
+// own builds the programs of the stand-ins' module.
 func (b *builder) own(key string) (string, error) {
 	return cache.Ensure(b.ctx, "plugins", key, func(out string) error {
 		for _, p := range []struct{ dir, name string }{
@@ -132,7 +121,7 @@ func (b *builder) own(key string) (string, error) {
 			{"command", "pulumi-resource-command"},
 			{"random", "pulumi-resource-random"},
 		} {
-			if err := b.goBuild(b.root, filepath.Join(out, p.name), "./tools/standins/"+p.dir, ""); err != nil {
+			if err := b.goBuild(filepath.Join(b.plugins, "standins"), filepath.Join(out, p.name), "./"+p.dir, ""); err != nil {
 				return err
 			}
 		}
