@@ -1,5 +1,8 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
+# The tests take the tools that were built, so that they ask nobody outside for a download.
+test unit e2e some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
+
 .PHONY: sandbox test setup unit e2e some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it

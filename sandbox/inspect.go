@@ -24,7 +24,7 @@ const loginPath = "/api/v1/auth/sso/token-exchange"
 type inspection struct {
 	rows      []row
 	resources map[string]int // by package, such as "aws"
-	tools     map[string]toolchain.Kind
+	tools     *toolchain.Tools
 }
 
 type row struct {
@@ -48,7 +48,7 @@ func (i *inspection) good() bool {
 
 // inspect looks at the deployment from outside: through the edge as a client, and into the database as its owner.
 func inspect(ctx context.Context, box *sandbox, project string) (*inspection, error) {
-	i := &inspection{tools: box.tools.Kinds}
+	i := &inspection{tools: box.tools}
 	report, err := describe(ctx, box, project, true)
 	if err != nil {
 		return nil, err
@@ -194,13 +194,18 @@ func (i *inspection) print(w io.Writer, phases []phase) {
 	}
 	sort.Strings(names)
 	fmt.Fprintf(w, "\n  %-28s %d (%s)\n", "resources", total, strings.Join(names, ", "))
-	names = names[:0]
-	for program, kind := range i.tools {
-		names = append(names, fmt.Sprintf("%s %s", strings.TrimPrefix(program, "pulumi-resource-"), kind))
-	}
-	sort.Strings(names)
-	fmt.Fprintf(w, "  %-28s %s\n", "tools", strings.Join(names, ", "))
+	fmt.Fprintf(w, "  %-28s %s (%s)\n", "tools", toolNames(i.tools.Kinds), i.tools.Why)
 	for _, p := range phases {
 		fmt.Fprintf(w, "  %-28s %s\n", "time: "+p.name, p.took.Round(100*time.Millisecond))
 	}
+}
+
+// toolNames lists what each program is.
+func toolNames(kinds map[string]toolchain.Kind) string {
+	var names []string
+	for program, kind := range kinds {
+		names = append(names, fmt.Sprintf("%s %s", strings.TrimPrefix(program, "pulumi-resource-"), kind))
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
 }

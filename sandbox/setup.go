@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -130,17 +129,4 @@ func apt(ctx context.Context, packages []string) error {
 }
 
 // projectDir finds the program from the current folder upwards.
-func projectDir() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "Pulumi.sandbox.yaml")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the project's folder: no Pulumi.sandbox.yaml here or above")
-		}
-	}
-}
+func projectDir() (string, error) { return toolchain.Repository() }
