@@ -1,5 +1,8 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
+# The tests take the tools that were built, so that they ask nobody outside for a download.
+test unit e2e some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
+
 .PHONY: sandbox check lint format test setup unit e2e some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
@@ -25,6 +28,8 @@ setup:
 unit: setup
 	go vet ./...
 	go test -p 4 $$(go list ./... | grep -Ev '/test/(e2e|rollouts)$$')
+	go -C tools/standins vet ./...
+	go -C tools/standins test ./...
 
 e2e: setup ## the whole program, and rollouts that fail, on sandboxes of their own
 	go test -v -count=1 -p 2 -parallel 8 -timeout 60m ./test/e2e ./test/rollouts

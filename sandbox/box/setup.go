@@ -2,7 +2,6 @@ package box
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +20,7 @@ import (
 // Prepare fetches and builds what the sandbox needs. With a full cache it takes no time.
 func (b *Box) Prepare(ctx context.Context, w io.Writer) error {
 	var err error
-	if b.Project, err = Project(); err != nil {
+	if b.Project, err = toolchain.Repository(); err != nil {
 		return err
 	}
 	if err := ensureSystem(ctx, w); err != nil {
@@ -123,20 +122,4 @@ func apt(ctx context.Context, packages ...string) error {
 		}
 	}
 	return nil
-}
-
-// Project finds the program that is deployed, from the current folder upwards.
-func Project() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, stackFile)); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the project's folder: no Pulumi.sandbox.yaml here or above")
-		}
-	}
 }

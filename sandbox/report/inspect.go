@@ -20,7 +20,7 @@ import (
 type Inspection struct {
 	rows      []row
 	resources map[string]int // by package, such as "aws"
-	tools     map[string]toolchain.Kind
+	tools     *toolchain.Tools
 }
 
 // Phase is one part of a run.
@@ -51,7 +51,7 @@ func (i *Inspection) Good() bool {
 
 // Inspect looks at the deployment from outside: through the edge as a client, and into the database as its owner.
 func Inspect(ctx context.Context, b *box.Box) (*Inspection, error) {
-	i := &Inspection{tools: b.Tools.Kinds}
+	i := &Inspection{tools: b.Tools}
 	s, err := Look(ctx, b, true)
 	if err != nil {
 		return nil, err
@@ -164,13 +164,18 @@ func (i *Inspection) Print(w io.Writer, phases []Phase) {
 	}
 	sort.Strings(names)
 	fmt.Fprintf(w, "\n  %-28s %d (%s)\n", "resources", total, strings.Join(names, ", "))
-	names = names[:0]
-	for program, kind := range i.tools {
-		names = append(names, fmt.Sprintf("%s %s", strings.TrimPrefix(program, "pulumi-resource-"), kind))
-	}
-	sort.Strings(names)
-	fmt.Fprintf(w, "  %-28s %s\n", "tools", strings.Join(names, ", "))
+	fmt.Fprintf(w, "  %-28s %s (%s)\n", "tools", toolNames(i.tools.Kinds), i.tools.Why)
 	for _, p := range phases {
 		fmt.Fprintf(w, "  %-28s %s\n", "time: "+p.Name, p.Took.Round(100*time.Millisecond))
 	}
+}
+
+// toolNames lists what each program is.
+func toolNames(kinds map[string]toolchain.Kind) string {
+	var names []string
+	for program, kind := range kinds {
+		names = append(names, fmt.Sprintf("%s %s", strings.TrimPrefix(program, "pulumi-resource-"), kind))
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
 }

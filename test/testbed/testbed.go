@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"plan-charge/sandbox/box"
+	"plan-charge/tools/toolchain"
 	"plan-charge/sandbox/report"
 )
 
@@ -55,7 +56,7 @@ func New(dir string) (*Sandbox, error) {
 	if s.Box, err = box.At(dir, ports, filepath.Join(dir, "sandbox-under-test")); err != nil {
 		return nil, err
 	}
-	if s.Project, err = box.Project(); err != nil {
+	if s.Project, err = toolchain.Repository(); err != nil {
 		return nil, err
 	}
 	build := exec.Command("go", "build", "-o", s.Program, "./sandbox")

@@ -13,7 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -59,8 +59,8 @@ func newBuilder(ctx context.Context, root string, w io.Writer) (*builder, error)
 	return b, nil
 }
 
-// repository finds the project's root from the current folder upwards.
-func repository() (string, error) {
+// Repository finds the project's root from the current folder upwards.
+func Repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
@@ -70,43 +70,36 @@ func repository() (string, error) {
 			return d, nil
 		}
 		if d == filepath.Dir(d) {
-			return "", fmt.Errorf("%s is not inside the project: the plugins are built from its tools folder; change into the project and try again", dir)
+			return "", fmt.Errorf("%s is not inside the project: change into its folder and try again", dir)
 		}
 	}
 }
 
-// keys names the three groups by what goes into them. No subprocess is needed, so a warm start costs milliseconds.
-func (b *builder) keys() (cli, own, bridged string, err error) {
+// keys names the three groups by what goes into them.
+type keys struct {
+	version                string // of the CLI, without its "v"
+	cli, standIns, bridged string
+}
+
+// keys needs no subprocess, so a warm start costs milliseconds.
+func (b *builder) keys(v versions) (keys, error) {
+	texts := map[string]string{}
+	for _, module := range []string{"pulumi", "standins", "bridged"} {
+		text, err := digest(filepath.Join(b.plugins, module))
+		if err != nil {
+			return keys{}, err
+		}
+		texts[module] = text
+	}
 	common := []string{b.version, platform(), compileFlags, linkFlags}
-	text, err := digest(filepath.Join(b.plugins, "pulumi"))
-	if err != nil {
-		return "", "", "", err
-	}
-	cli = cache.Key(append(common, Version, text)...)
-
-	var parts []string
-	for _, dir := range []string{"language-go", "command", "random"} {
-		text, err := digest(filepath.Join(b.plugins, "standins", dir))
-		if err != nil {
-			return "", "", "", err
-		}
-		parts = append(parts, text)
-	}
-	for _, name := range []string{"go.mod", "go.sum", "internal/testkit/cache/cache.go"} {
-		text, err := os.ReadFile(filepath.Join(b.root, filepath.FromSlash(name)))
-		if err != nil {
-			return "", "", "", err
-		}
-		parts = append(parts, string(text))
-	}
-	own = cache.Key(append(common, parts...)...)
-
-	text, err = digest(filepath.Join(b.plugins, "bridged"))
-	if err != nil {
-		return "", "", "", err
-	}
-	bridged = cache.Key(append(common, awsSourceKey(), postgresqlSourceKey(), text)...)
-	return cli, own, bridged, nil
+	key := func(parts ...string) string { return cache.Key(slices.Concat(common, parts)...) }
+	version := strings.TrimPrefix(v.cli, "v")
+	return keys{
+		version:  version,
+		cli:      key(version, texts["pulumi"]),
+		standIns: key(texts["standins"]),
+		bridged:  key(awsSourceKey(), postgresqlSourceKey(), texts["bridged"]),
+	}, nil
 }
 
 // standardLibrary compiles what all programs import of it into Go's build cache.
@@ -116,23 +109,21 @@ func (b *builder) standardLibrary() error {
 }
 
 // cli builds the Pulumi CLI from its module.
-func (b *builder) cli(key string) (string, error) {
-	return cache.Ensure(b.ctx, "pulumi", key, func(out string) error {
+func (b *builder) cli(k keys) (string, error) {
+	return cache.Ensure(b.ctx, "pulumi", k.cli, func(out string) error {
 		return b.goBuild(filepath.Join(b.plugins, "pulumi"), filepath.Join(out, "pulumi"),
 			"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-			"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version="+Version)
+			"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version="+k.version)
 	})
 }
 
-// own builds the programs of this module.
-func (b *builder) own(key string) (string, error) {
+// standIns builds the programs of their module.
+func (b *builder) standIns(key string) (string, error) {
 	return cache.Ensure(b.ctx, "plugins", key, func(out string) error {
-		for _, p := range []struct{ dir, name string }{
-			{"language-go", "pulumi-language-go"},
-			{"command", "pulumi-resource-command"},
-			{"random", "pulumi-resource-random"},
+		for dir, name := range map[string]string{
+			"language-go": "pulumi-language-go", "command": "pulumi-resource-command", "random": "pulumi-resource-random",
 		} {
-			if err := b.goBuild(b.root, filepath.Join(out, p.name), "./tools/"+p.dir, ""); err != nil {
+			if err := b.goBuild(filepath.Join(b.plugins, "standins"), filepath.Join(out, name), "./"+dir, ""); err != nil {
 				return err
 			}
 		}
@@ -189,7 +180,11 @@ func (b *builder) bridged(key string) (string, error) {
 
 // Schema returns the Pulumi schema of the bridged plugin with the name (aws or postgresql), building it when needed.
 func Schema(ctx context.Context, w io.Writer, name string) ([]byte, error) {
-	root, err := repository()
+	root, err := Repository()
+	if err != nil {
+		return nil, err
+	}
+	v, err := readVersions(root)
 	if err != nil {
 		return nil, err
 	}
@@ -197,11 +192,11 @@ func Schema(ctx context.Context, w io.Writer, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, _, key, err := b.keys()
+	k, err := b.keys(v)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := b.bridged(key)
+	dir, err := b.bridged(k.bridged)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +303,7 @@ func digest(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	h := sha256.New()
 	for _, name := range names {
 		text, err := os.ReadFile(name)

@@ -2,6 +2,7 @@ package toolchain
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -16,7 +17,7 @@ import (
 )
 
 func TestErrorsSayWhatToDo(t *testing.T) {
-	root, err := repository()
+	root, err := Repository()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,35 +90,58 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// The versions are said here and in go.mod; a plugin of another version than its SDK's would not be found.
+func repositoryOf(t *testing.T) (string, versions) {
+	t.Helper()
+	root, err := Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := readVersions(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root, v
+}
+
+// What is built here has a version of its own to tell; a plugin of another one than its SDK's would not be found.
 func TestVersionsAreThoseOfTheModule(t *testing.T) {
-	root, err := repository()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for module, version := range map[string]string{
-		"github.com/pulumi/pulumi/sdk/v3":            "v" + Version,
-		"github.com/pulumi/pulumi-aws/sdk/v6":        pluginVersions["aws"],
-		"github.com/pulumi/pulumi-command/sdk":       pluginVersions["command"],
-		"github.com/pulumi/pulumi-postgresql/sdk/v3": pluginVersions["postgresql"],
-		"github.com/pulumi/pulumi-random/sdk/v4":     pluginVersions["random"],
+	root, v := repositoryOf(t)
+	for name, said := range map[string]string{
+		"tools/pulumi/go.mod":                   "github.com/pulumi/pulumi/pkg/v3 " + v.cli + " ",
+		"tools/standins/go.mod":                 cliSDK + " " + v.cli + "\n",
+		"tools/standins/command/main.go":        fmt.Sprintf("version = %q", strings.TrimPrefix(v.plugins["command"], "v")),
+		"tools/standins/random/main.go":         fmt.Sprintf("version = %q", strings.TrimPrefix(v.plugins["random"], "v")),
+		"tools/bridged/aws/info/info.go":        fmt.Sprintf("Version = %q", strings.TrimPrefix(v.plugins["aws"], "v")),
+		"tools/bridged/postgresql/info/info.go": fmt.Sprintf("Version = %q", strings.TrimPrefix(v.plugins["postgresql"], "v")),
 	} {
-		if !strings.Contains(string(text), module+" "+version) {
-			t.Errorf("go.mod does not require %s %s", module, version)
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), said) {
+			t.Errorf("%s does not say %q", name, said)
 		}
 	}
-	cli, err := os.ReadFile(filepath.Join(root, "tools/pulumi/go.mod"))
-	if err != nil || !strings.Contains(string(cli), "github.com/pulumi/pulumi/pkg/v3 v"+Version) {
-		t.Errorf("the CLI's module is not version %s: %v", Version, err)
+}
+
+func TestMissingSDK(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"module x\n": cliSDK,
+		"module x\n\nrequire " + cliSDK + " v3.1.0\n": "whose version the plugin",
+		"module": "go.mod",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readVersions(dir)
+		wantError(t, err, want)
 	}
 }
 
 func TestPrepare(t *testing.T) {
-	home, first, second := t.TempDir(), &Tools{BinDir: t.TempDir()}, &Tools{BinDir: t.TempDir()}
+	_, v := repositoryOf(t)
+	home, first, second := t.TempDir(), &Tools{BinDir: t.TempDir(), plugins: v.plugins}, &Tools{BinDir: t.TempDir(), plugins: v.plugins}
 	for _, tools := range []*Tools{first, first, second} {
 		env, err := tools.Prepare(home)
 		if err != nil {
@@ -126,7 +150,7 @@ func TestPrepare(t *testing.T) {
 		if env[0] != "PULUMI_HOME="+home {
 			t.Errorf("environment is %q", env)
 		}
-		for name, version := range pluginVersions {
+		for name, version := range v.plugins {
 			program := "pulumi-resource-" + name
 			to, err := os.Readlink(filepath.Join(home, "plugins", "resource-"+name+"-"+version, program))
 			if want := filepath.Join(tools.BinDir, program); err != nil || to != want {
@@ -182,6 +206,7 @@ env*) exec `+goTool+` "$@" ;;
 esac`)
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
 	t.Setenv(cache.EnvDir, store)
+	t.Setenv(EnvOffline, "1")
 	var out strings.Builder
 	var mu sync.Mutex
 	_, err = Ensure(context.Background(), writerFunc(func(p []byte) (int, error) {

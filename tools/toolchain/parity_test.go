@@ -106,7 +106,10 @@ func TestParity(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the bridged plugins")
 	}
-	root := repository(t)
+	root, err := toolchain.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, pkg := range []struct{ name, sdk string }{
 		{"aws", "github.com/pulumi/pulumi-aws/sdk/v6/go/aws"},
 		{"postgresql", "github.com/pulumi/pulumi-postgresql/sdk/v3/go/postgresql"},
@@ -515,15 +518,6 @@ func findUses(t *testing.T, root, sdkPath string) uses {
 		})
 	}
 	return u
-}
-
-func repository(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 func sorted[V any](m map[string]V) []string {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPostgreSQLProviderIsMended(t *testing.T) {
-	root, err := repository()
+	root, err := Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package toolchain provides what `pulumi up` needs on a machine that can download nothing but Go modules: the CLI, a
-// Go language host and the provider plugins, in one folder that is put first on PATH. The official ones are taken where
-// they can be had; otherwise everything is built once and kept in the cache.
+// Package toolchain provides what `pulumi up` needs: the CLI, a Go language host and the provider plugins, in one folder
+// that is put first on PATH. The official ones are taken where they are or can be downloaded; on a machine that can
+// download nothing but Go modules everything is built, once, and kept in the cache.
 package toolchain
 
 import (
@@ -20,15 +20,16 @@ import (
 	"plan-charge/internal/testkit/cache"
 )
 
-// Version is that of the Pulumi CLI, and of the SDK that the program is written with.
-const Version = "3.259.0"
-
 // Tools is a complete set of programs.
 type Tools struct {
 	// BinDir holds pulumi, pulumi-language-go and a pulumi-resource-NAME for each plugin. It goes first on PATH.
 	BinDir string
 	// Kinds says for each program in BinDir what it is. Tests print it, because a stand-in proves less.
 	Kinds map[string]Kind
+	// Why says in a few words why it is these.
+	Why string
+
+	plugins map[string]string // the versions under which the CLI looks for them
 }
 
 // Kind is where a program came from.
@@ -56,7 +57,7 @@ func (t *Tools) Official() bool {
 // the tools need, as NAME=value; PATH with BinDir is not among them. Found on PATH alone, each plugin would be used with
 // a warning in every command's output. Other content of home stays as it is.
 func (t *Tools) Prepare(home string) ([]string, error) {
-	for name, version := range pluginVersions {
+	for name, version := range t.plugins {
 		program := "pulumi-resource-" + name
 		dir := filepath.Join(home, "plugins", "resource-"+name+"-"+version)
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -86,12 +87,6 @@ func link(to, path string) error {
 	return os.Rename(scratch, path)
 }
 
-// pluginVersions are the plugins and the versions that the program's SDKs ask for. A plugin that was built here answers
-// to the version whose names and behaviour it has.
-var pluginVersions = map[string]string{
-	"aws": "v6.83.0", "command": "v1.1.0", "postgresql": "v3.10.0", "random": "v4.18.2",
-}
-
 // built maps each program to its kind when it was not taken as published.
 var built = map[string]Kind{
 	"pulumi":                     Built,
@@ -106,37 +101,58 @@ var built = map[string]Kind{
 // from nothing takes several minutes, mostly for the AWS provider. It must be called inside the project's folder.
 // Several processes may call it at once; an interrupted build leaves nothing that a later one would trust.
 func Ensure(ctx context.Context, w io.Writer) (*Tools, error) {
-	root, err := repository()
+	root, err := Repository()
 	if err != nil {
 		return nil, err
 	}
-	if tools, err := findOfficial(ctx, w); err != nil || tools != nil {
-		return tools, err
+	v, err := readVersions(root)
+	if err != nil {
+		return nil, err
 	}
+	o := newOfficial(ctx, w, v)
+	tools, why := o.find()
+	if why == nil {
+		return tools, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if o.forbidden() == nil {
+		fmt.Fprintf(w, "! %v. The tools are built instead.\n", o.failed)
+	}
+	if tools, err = build(ctx, w, root, v); err != nil {
+		return nil, err
+	}
+	tools.Why = why.Error()
+	return tools, o.remember()
+}
+
+// build returns the tools as they are made from their sources.
+func build(ctx context.Context, w io.Writer, root string, v versions) (*Tools, error) {
 	b, err := newBuilder(ctx, root, w)
 	if err != nil {
 		return nil, err
 	}
-	cli, own, bridged, err := b.keys()
+	k, err := b.keys(v)
 	if err != nil {
 		return nil, err
 	}
 	begun := announceWait(w)
 	defer begun()
-	dir, err := cache.Ensure(ctx, "tools", cache.Key(cli, own, bridged), func(out string) error {
+	dir, err := cache.Ensure(ctx, "tools", cache.Key(k.cli, k.standIns, k.bridged), func(out string) error {
 		begun()
 		if err := b.checkDisk(); err != nil {
 			return err
 		}
 		step := progress.Start(w, "build the Pulumi CLI and its plugins", expected)
-		err := b.buildAll(step, out, cli, own, bridged)
+		err := b.buildAll(step, out, k)
 		step.Done(err)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Tools{BinDir: dir, Kinds: built}, nil
+	return &Tools{BinDir: dir, Kinds: built, plugins: v.plugins}, nil
 }
 
 // announceWait reports when nothing has begun for a while: then another process holds the lock because it builds the same
@@ -149,7 +165,7 @@ func announceWait(w io.Writer) func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if !over {
-			step = progress.Start(w, "wait for another process that builds the tools", expected)
+			step = progress.Start(w, "wait for another process that fetches or builds the tools", expected)
 		}
 	})
 	return func() {
@@ -173,10 +189,9 @@ type group struct {
 }
 
 // buildAll builds the groups in two lanes, which keeps two cores busy: the bridged plugins have the longest single
-// compile, and beside it the CLI is built. This module's own programs come after the CLI, with which they share most of
-// their packages: two go commands at the same time would compile them twice. For the same reason the standard library
+// compile, and beside it the CLI is built. The stand-ins come after the CLI, with which they share most of their packages: two go commands at the same time would compile them twice. For the same reason the standard library
 // comes before both.
-func (b *builder) buildAll(step *progress.Step, out, cli, own, bridged string) error {
+func (b *builder) buildAll(step *progress.Step, out string, k keys) error {
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
 	c := *b
@@ -186,10 +201,10 @@ func (b *builder) buildAll(step *progress.Step, out, cli, own, bridged string) e
 		return err
 	}
 	lanes := [][]group{
-		{{"AWS and PostgreSQL plugins", func() (string, error) { return c.bridged(bridged) }}},
+		{{"AWS and PostgreSQL plugins", func() (string, error) { return c.bridged(k.bridged) }}},
 		{
-			{"CLI", func() (string, error) { return c.cli(cli) }},
-			{"language host, command and random plugins", func() (string, error) { return c.own(own) }},
+			{"CLI", func() (string, error) { return c.cli(k) }},
+			{"language host, command and random plugins", func() (string, error) { return c.standIns(k.standIns) }},
 		},
 	}
 	var mu sync.Mutex

@@ -2,29 +2,30 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
 
-	"plan-charge/internal/testkit/cache"
+	"github.com/gofrs/flock"
 )
 
-// keep is how many binaries of one program stay: enough to switch between a few states of the sources without
-// building again.
-const keep = 4
+// quiet is how long a build may take without being announced. One of an unchanged program takes less.
+const quiet = 2 * time.Second
 
 var errNoGo = errors.New("the go tool is not on PATH: install Go 1.26 or newer, or put its bin folder on PATH")
 
-// build returns the binary of the Go package in dir, building it only when something that goes into it has changed.
-// It says so on log when it builds; what the compiler says is in the error.
+// build returns the binary of the Go package in dir. It is always the same file, so that the go tool sees by itself
+// whether something that goes into it has changed. A build that takes long is announced on log; what the compiler says
+// is in the error. The file is replaced in one step: another host may be about to start it.
 func build(ctx context.Context, dir string, log io.Writer) (string, error) {
 	if _, err := exec.LookPath("go"); err != nil {
 		return "", errNoGo
@@ -33,34 +34,60 @@ func build(ctx context.Context, dir string, log io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	settings, err := goSettings(ctx, dir, "GOVERSION", "GOOS", "GOARCH", "GOFLAGS", "GOEXPERIMENT", "CGO_ENABLED", "GOWORK")
+	binary, err := binaryOf(dir)
 	if err != nil {
 		return "", err
 	}
-	sources, err := fingerprint(dir)
-	if err != nil {
-		return "", fmt.Errorf("read the sources in %s: %w", dir, err)
+	lock := flock.New(binary + ".lock")
+	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
+		return "", fmt.Errorf("wait for another build of %s: %w", dir, err)
 	}
-	name := filepath.Join("programs", filepath.Base(dir)+"-"+cache.Key(dir))
-	key := cache.Key(settings, sources)
-	entry, err := cache.Ensure(ctx, name, key, func(out string) error {
-		started := time.Now()
-		fmt.Fprintf(log, "building %s\n", filepath.Base(dir)) // with an empty build cache it takes a minute
-		if err := goBuild(ctx, dir, filepath.Join(out, "program")); err != nil {
-			return err
+	defer lock.Close()
+	defer announce(log, filepath.Base(dir))()
+
+	next := binary + ".next"
+	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	if err := os.Link(binary, next); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	// The go tool leaves next as it is where nothing has changed, and never writes into a file that is there.
+	if err := goBuild(ctx, dir, next); err != nil {
+		return "", err
+	}
+	return binary, os.Rename(next, binary)
+}
+
+// binaryOf returns where the binary of the package in dir is kept, and makes the folder.
+func binaryOf(dir string) (string, error) {
+	root := os.Getenv("PLAN_CHARGE_CACHE")
+	if root == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no folder to keep programs in: set PLAN_CHARGE_CACHE to one: %w", err)
 		}
-		if took := time.Since(started); took > time.Second {
-			fmt.Fprintf(log, "built %s in %s\n", filepath.Base(dir), took.Round(100*time.Millisecond))
-		}
-		return nil
+		root = filepath.Join(base, "plan-charge")
+	}
+	root = filepath.Join(root, "programs")
+	sum := sha256.Sum256([]byte(dir))
+	return filepath.Join(root, fmt.Sprintf("%s-%.8x", filepath.Base(dir), sum)), os.MkdirAll(root, 0o755)
+}
+
+// announce says on log that a build takes its time, and, by the returned function, when it is over.
+func announce(log io.Writer, name string) (over func()) {
+	began := time.Now()
+	said := make(chan struct{})
+	timer := time.AfterFunc(quiet, func() {
+		defer close(said)
+		fmt.Fprintf(log, "building %s\n", name) // with an empty build cache it takes a minute
 	})
-	if err != nil {
-		return "", err
+	return func() {
+		if !timer.Stop() {
+			<-said
+			fmt.Fprintf(log, "built %s in %s\n", name, time.Since(began).Round(100*time.Millisecond))
+		}
 	}
-	now := time.Now()
-	_ = os.Chtimes(entry, now, now) // marks it as used; only pruning reads it
-	prune(filepath.Dir(entry))
-	return filepath.Join(entry, "program"), nil
 }
 
 func goBuild(ctx context.Context, dir, out string) error {
@@ -72,45 +99,23 @@ func goBuild(ctx context.Context, dir, out string) error {
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("go build in %s: %w\n%s", dir, err, strings.TrimSpace(said.String()))
+		return cmp.Or(ctx.Err(), fmt.Errorf("go build in %s: %w\n%s", dir, err, strings.TrimSpace(said.String())))
 	}
 	return nil
 }
 
-// goSettings returns what `go env` says for the names, one a line.
-func goSettings(ctx context.Context, dir string, names ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"env"}, names...)...)
-	cmd.Dir = dir
-	out, err := cmd.Output()
+// moduleRoot is the nearest folder at or above dir that holds a go.mod.
+func moduleRoot(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return "", fmt.Errorf("go env: %w", err)
+		return "", err
 	}
-	return strings.TrimSpace(string(out)), nil
-}
-
-// prune removes the binaries that were not used for longest. A running one may go: the system keeps its file.
-func prune(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	type used struct {
-		path string
-		at   time.Time
-	}
-	var all []used
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !e.IsDir() || strings.HasSuffix(e.Name(), ".partial") {
-			continue
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+			return d, nil
 		}
-		all = append(all, used{filepath.Join(dir, e.Name()), info.ModTime()})
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].at.After(all[j].at) })
-	for i := keep; i < len(all); i++ {
-		_ = os.RemoveAll(all[i].path)
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("no go.mod in %s or above it: a Go program needs one", dir)
+		}
 	}
 }

@@ -3,17 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gofrs/flock"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
-
-	"plan-charge/internal/testkit/cache"
 )
 
 // program writes a small module: a main package, one it imports, one it does not, and an embedded file.
@@ -44,134 +45,120 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-func TestFingerprintCoversWhatIsBuilt(t *testing.T) {
-	tests := []struct {
-		name, file, text string
-		changes          bool
-	}{
-		{"main", "main.go", "package main\n\nfunc main() {}\n", true},
-		{"imported package", "used/used.go", "package used\n\nfunc Run() {}\n", true},
-		{"new file in an imported package", "used/more.go", "package used\n", true},
-		{"embedded file", "used/text/a.txt", "bye", true},
-		{"module file", "go.mod", "module example\n\ngo 1.25\n", true},
-		{"new sums", "go.sum", "x v1.0.0 h1:x\n", true},
-		{"assembly", "used/a.s", "", true},
-		{"package that is not imported", "other/other.go", "package other\n\nvar X int\n", false},
-		{"test", "main_test.go", "package main\n\nvar x int\n", false},
-		{"text", "README.txt", "changed", false},
+// The go tool decides what is stale; this is that we let it.
+func TestBuildFollowsTheSources(t *testing.T) {
+	t.Setenv("PLAN_CHARGE_CACHE", t.TempDir())
+	dir := program(t)
+	first := built(t, dir)
+	if again := built(t, dir); !os.SameFile(again.info, first.info) || again.path != first.path {
+		t.Errorf("an unchanged program was linked again: %s, before %s", again.path, first.path)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := program(t)
-			before, err := fingerprint(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			write(t, filepath.Join(dir, tt.file), tt.text)
-			after, err := fingerprint(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if (before != after) != tt.changes {
-				t.Errorf("changed %s: fingerprint changed %v, want %v", tt.file, before != after, tt.changes)
-			}
-		})
-	}
-}
-
-func TestFingerprintFollowsLocalReplacements(t *testing.T) {
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "app/go.mod"), "module app\n\ngo 1.26\n\nrequire lib v0.0.0\n\nreplace lib => ../lib\n")
-	write(t, filepath.Join(dir, "app/main.go"), "package main\n\nimport \"lib/deep\"\n\nfunc main() { deep.Run() }\n")
-	write(t, filepath.Join(dir, "lib/go.mod"), "module example.org/its-own-name\n")
-	write(t, filepath.Join(dir, "lib/deep/deep.go"), "package deep\n\nfunc Run() {}\n")
-	before, err := fingerprint(filepath.Join(dir, "app"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(dir, "lib/deep/deep.go"), "package deep\n\nfunc Run() { println() }\n")
-	after, err := fingerprint(filepath.Join(dir, "app"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if before == after {
-		t.Error("a change in the replaced module went unseen")
-	}
-}
-
-// The fingerprint is our own reading of Go's rules; this holds it against what the go tool takes, for this module.
-func TestFingerprintSeesWhatTheGoToolSees(t *testing.T) {
-	dir, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := moduleRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &closure{files: map[string]bool{}, packages: map[string]bool{}}
-	if err := c.addModule(root, ""); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.addPackage(dir); err != nil {
-		t.Fatal(err)
-	}
-	list := exec.Command("go", "list", "-deps", "-f", `{{if .Module}}{{if .Module.Main}}{{$d := .Dir}}{{range .GoFiles}}{{$d}}/{{.}}{{"\n"}}{{end}}{{range .EmbedFiles}}{{$d}}/{{.}}{{"\n"}}{{end}}{{end}}{{end}}`, ".")
-	out, err := list.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range strings.Fields(string(out)) {
-		if !c.files[name] {
-			t.Errorf("the go tool builds %s, the fingerprint leaves it out", name)
-		}
-	}
-}
-
-func TestBuildOnce(t *testing.T) {
-	t.Setenv(cache.EnvDir, t.TempDir())
-	ctx, dir := context.Background(), program(t)
-	first, err := build(ctx, dir, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// With no go command but `go env`, a second build can only be the kept binary.
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := t.TempDir()
-	script := fmt.Sprintf("#!/bin/sh\n[ \"$1\" = env ] || { echo \"called: go $*\" >&2; exit 1; }\nexec %s \"$@\"\n", goTool)
-	write(t, filepath.Join(bin, "go"), script)
-	if err := os.Chmod(filepath.Join(bin, "go"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path := os.Getenv("PATH")
-	t.Setenv("PATH", bin+":"+path)
-	again, err := build(ctx, dir, os.Stderr)
-	if err != nil {
-		t.Fatalf("unchanged program was built again: %v", err)
-	}
-	if again != first {
-		t.Errorf("unchanged program has another binary: %s, before %s", again, first)
+	write(t, filepath.Join(dir, "README.txt"), "changed")
+	if again := built(t, dir); !os.SameFile(again.info, first.info) {
+		t.Error("a text beside the sources had the program linked again")
 	}
 	write(t, filepath.Join(dir, "used/text/a.txt"), "changed")
-	if _, err := build(ctx, dir, os.Stderr); err == nil || !strings.Contains(err.Error(), "go build") {
-		t.Errorf("changed program: got %v, want an attempt to build", err)
+	changed := built(t, dir)
+	if changed.path != first.path {
+		t.Errorf("the changed program is at %s, before at %s", changed.path, first.path)
 	}
-	t.Setenv("PATH", path)
-	changed, err := build(ctx, dir, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(changed).Output()
-	if err != nil || !strings.HasPrefix(string(out), "changed") {
+	if out, err := exec.Command(changed.path).Output(); err != nil || !strings.HasPrefix(string(out), "changed") {
 		t.Errorf("changed program says %q, %v", out, err)
 	}
 }
 
+type binary struct {
+	path string
+	info os.FileInfo
+}
+
+func built(t *testing.T, dir string) binary {
+	t.Helper()
+	path, err := build(context.Background(), dir, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary{path, info}
+}
+
+// A program may be replaced while it runs, and while others are about to start it.
+func TestReplacedWhileItRuns(t *testing.T) {
+	t.Setenv("PLAN_CHARGE_CACHE", t.TempDir())
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "go.mod"), "module example\n\ngo 1.26\n")
+	source := func(word string) {
+		write(t, filepath.Join(dir, "main.go"), fmt.Sprintf("package main\n\nimport (\n\t\"fmt\"\n\t\"io\"\n\t\"os\"\n)\n\nfunc main() {\n\tio.ReadAll(os.Stdin)\n\tfmt.Print(%q)\n}\n", word))
+	}
+	source("first")
+	old := exec.Command(built(t, dir).path)
+	stdin, err := old.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	old.Stdout = &said
+	if err := old.Start(); err != nil {
+		t.Fatal(err)
+	}
+	path, err := binaryOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, failed := make(chan struct{}), make(chan error, 1)
+	go func() { // starts it all the time
+		defer close(failed)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				if err := exec.Command(path).Run(); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}
+	}()
+	source("second")
+	now := built(t, dir)
+	close(over)
+	if err := <-failed; err != nil {
+		t.Errorf("started while it was replaced: %v", err)
+	}
+	if out, err := exec.Command(now.path).Output(); err != nil || string(out) != "second" {
+		t.Errorf("the new one says %q, %v", out, err)
+	}
+	stdin.Close()
+	if err := old.Wait(); err != nil || said.String() != "first" {
+		t.Errorf("the old one says %q, %v", said.String(), err)
+	}
+}
+
+func TestBuildsTakeTurns(t *testing.T) {
+	t.Setenv("PLAN_CHARGE_CACHE", t.TempDir())
+	dir := program(t)
+	path, err := binaryOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := flock.New(path + ".lock")
+	if err := other.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := build(ctx, dir, os.Stderr); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another build") {
+		t.Errorf("got %v, want to have waited for the other build", err)
+	}
+}
+
 func TestBuildErrorNamesTheFault(t *testing.T) {
-	t.Setenv(cache.EnvDir, t.TempDir())
+	t.Setenv("PLAN_CHARGE_CACHE", t.TempDir())
 	dir := program(t)
 	write(t, filepath.Join(dir, "main.go"), "package main\n\nfunc main() { undefinedThing() }\n")
 	_, err := build(context.Background(), dir, &bytes.Buffer{})
@@ -181,7 +168,7 @@ func TestBuildErrorNamesTheFault(t *testing.T) {
 }
 
 func TestRunPluginForwards(t *testing.T) {
-	t.Setenv(cache.EnvDir, t.TempDir())
+	t.Setenv("PLAN_CHARGE_CACHE", t.TempDir())
 	dir, pwd := program(t), t.TempDir()
 	h := newHost(context.Background(), "", func() {})
 	stream := &pluginStream{ctx: context.Background()}
@@ -203,7 +190,7 @@ func TestRunPluginForwards(t *testing.T) {
 }
 
 func TestRunReportsTheProgramsEnd(t *testing.T) {
-	t.Setenv(cache.EnvDir, t.TempDir())
+	t.Setenv("PLAN_CHARGE_CACHE", t.TempDir())
 	for code, want := range map[int]string{0: "", exitBail: "bail", 3: "program exited with non-zero exit code: 3"} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			dir := t.TempDir()
@@ -242,7 +229,7 @@ func main() {
 }
 
 func TestCancelEndsThePlugin(t *testing.T) {
-	t.Setenv(cache.EnvDir, t.TempDir())
+	t.Setenv("PLAN_CHARGE_CACHE", t.TempDir())
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "go.mod"), "module example\n\ngo 1.26\n")
 	write(t, filepath.Join(dir, "main.go"), "package main\n\nimport (\n\t\"fmt\"\n\t\"time\"\n)\n\nfunc main() {\n\tfmt.Println(\"ready\")\n\ttime.Sleep(time.Hour)\n}\n")
@@ -280,23 +267,4 @@ func (s *pluginStream) Send(r *pulumirpc.RunPluginResponse) error {
 		s.exit = out.Exitcode
 	}
 	return nil
-}
-
-func TestEmbedPatterns(t *testing.T) {
-	got := embedPatterns("a.txt \"b c.txt\" `d e` all:dir")
-	want := []string{"a.txt", "b c.txt", "d e", "all:dir"}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func FuzzEmbedPatterns(f *testing.F) {
-	f.Add("a \"b c\" `d")
-	f.Fuzz(func(t *testing.T, line string) {
-		for _, p := range embedPatterns(line) {
-			if p == "" && !strings.ContainsAny(line, "\"`") {
-				t.Errorf("empty pattern from %q", line)
-			}
-		}
-	})
 }

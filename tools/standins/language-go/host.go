@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -85,13 +86,13 @@ func (h *host) About(ctx context.Context, _ *pulumirpc.AboutRequest) (*pulumirpc
 	if err != nil {
 		return nil, errNoGo
 	}
-	version, err := goSettings(ctx, "", "GOVERSION")
+	version, err := exec.CommandContext(ctx, goTool, "env", "GOVERSION").Output()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("go env: %w", err)
 	}
 	return &pulumirpc.AboutResponse{
 		Executable: goTool,
-		Version:    version,
+		Version:    strings.TrimSpace(string(version)),
 		Metadata:   map[string]string{"host": "built from the project's own sources"},
 	}, nil
 }
@@ -121,7 +122,7 @@ func (h *host) GetProgramDependencies(_ context.Context, req *pulumirpc.GetProgr
 	return &resp, nil
 }
 
-// Run builds the program where its sources changed and runs it to its end.
+// Run builds the program where something changed and runs it to its end.
 func (h *host) Run(ctx context.Context, req *pulumirpc.RunRequest) (*pulumirpc.RunResponse, error) {
 	ctx, done := h.until(ctx)
 	defer done()
@@ -176,7 +177,7 @@ func (h *host) programEnv(req *pulumirpc.RunRequest) ([]string, error) {
 	}, nil
 }
 
-// RunPlugin builds a plugin where its sources changed and runs it, streaming its output, until the call is cancelled.
+// RunPlugin builds a plugin where something changed and runs it, streaming its output, until the call is cancelled.
 func (h *host) RunPlugin(req *pulumirpc.RunPluginRequest, server pulumirpc.LanguageRuntime_RunPluginServer) error {
 	ctx, done := h.until(server.Context())
 	defer done()

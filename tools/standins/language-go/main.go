@@ -1,6 +1,6 @@
 // Command pulumi-language-go is a Go language host for a Pulumi CLI that was built from its Go module, which comes
-// without one. It builds the program and plugins written in Go once per state of their sources and starts the kept
-// binary afterwards, so that an unchanged program starts without compiling or linking.
+// without one. It builds the program and plugins written in Go at a place of their own, so that an unchanged one starts
+// without compiling or linking.
 package main
 
 import (

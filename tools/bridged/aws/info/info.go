@@ -15,7 +15,7 @@ import (
 )
 
 // Version is that of the official plugin whose names this one has.
-const Version = "6.83.0"
+const Version = "6.83.4"
 
 // maxName is the longest generated name; types with a shorter limit are given names by their program.
 const maxName = 255
