@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/internal/progress"
 	"plan-charge/internal/testkit/cache"
 )
@@ -52,7 +53,7 @@ func Ensure(ctx context.Context, w io.Writer) (string, error) {
 		defer func() { step.Done(err) }()
 		if out, err := exec.CommandContext(ctx, python, "-m", "venv", dir).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s cannot make a virtual environment (Debian and Ubuntu: apt-get install python3-venv): %w\n%s",
-				ErrNoPython, python, err, tail(string(out), 5))
+				ErrNoPython, python, err, lastlines.Of(string(out), 5))
 		}
 		step.Note("downloading packages")
 		file := filepath.Join(dir, "requirements.txt")
@@ -64,7 +65,7 @@ func Ensure(ctx context.Context, w io.Writer) (string, error) {
 			"--disable-pip-version-check", "--no-input", "--requirement", file)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("install the AWS emulator: %w (is the Python package index reachable? PIP_INDEX_URL names another one)\n%s",
-				err, tail(string(out), 8))
+				err, lastlines.Of(string(out), 8))
 		}
 		return nil
 	})
@@ -171,7 +172,7 @@ func (e *Emulator) Run(ctx context.Context, ready func()) error {
 
 // once runs one process to its end.
 func (e *Emulator) once(ctx context.Context, ready func()) error {
-	last := &lastLines{next: e.opt.Log}
+	last := &lastlines.Keeper{Next: e.opt.Log}
 	cmd := exec.Command(filepath.Join(e.opt.Venv, "bin", "python"), e.script)
 	cmd.Env = e.environ()
 	cmd.Dir = e.opt.StateDir
@@ -188,14 +189,14 @@ func (e *Emulator) once(ctx context.Context, ready func()) error {
 	defer cancel()
 	if err := e.await(probe, ended); err != nil {
 		if ctx.Err() == nil {
-			err = fmt.Errorf("the emulator did not get ready: %w; its last lines:\n%s", err, last.String())
+			err = fmt.Errorf("the emulator did not get ready: %w; its last lines:\n%s", err, last.Last(12))
 		}
 		return errors.Join(err, e.stop(cmd, ended))
 	}
 	ready()
 	select {
 	case err := <-ended:
-		return fmt.Errorf("%v; its last lines:\n%s", err, last.String())
+		return fmt.Errorf("%v; its last lines:\n%s", err, last.Last(12))
 	case <-ctx.Done():
 		return e.stop(cmd, ended)
 	}

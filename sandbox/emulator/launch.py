@@ -1,4 +1,4 @@
-"""Runs the AWS emulator unchanged, and keeps its state on disk while it runs.
+"""Runs the AWS emulator unchanged, and keeps its state on disk while it runs: nothing of it is replaced.
 
 By itself the emulator writes its state only when it is asked to end, so a crash or a reboot would lose the account.
 """
@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 
 from ministack import app
 from ministack.core import persistence
@@ -19,16 +20,6 @@ written = {}
 due = {}  # when a service's state is looked at again
 lock = threading.Lock()
 loaded = threading.Event()
-
-
-def load_first(load):
-    """Lets nothing be written before everything was read: a service that is not loaded yet looks empty."""
-
-    def load_then_tell():
-        load()
-        loaded.set()
-
-    return load_then_tell
 
 
 def save(everything=False):
@@ -53,8 +44,19 @@ def save(everything=False):
             due[name] = began + 10 * (time.monotonic() - began)
 
 
+def await_loaded():
+    """Returns once the emulator answers: a service that is not loaded yet looks empty, and must not be written."""
+    address = "http://127.0.0.1:%s/_ministack/ready" % os.environ["GATEWAY_PORT"]
+    while not loaded.is_set():
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            loaded.set()
+        except Exception:  # it is not up yet, or not ready
+            time.sleep(0.1)
+
+
 def keep():
-    loaded.wait()
+    await_loaded()
     while True:
         time.sleep(INTERVAL)
         save()
@@ -73,7 +75,6 @@ def leave_with_parent():
 if __name__ == "__main__":
     os.umask(0o077)  # the state holds what was stored as secrets
     sys.argv = ["ministack"]
-    app._load_persisted_state = load_first(app._load_persisted_state)
     threading.Thread(target=keep, daemon=True, name="keep-state").start()
     threading.Thread(target=leave_with_parent, daemon=True, name="leave-with-parent").start()
     app.main()

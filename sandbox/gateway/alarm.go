@@ -2,12 +2,11 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -17,6 +16,10 @@ import (
 
 const (
 	balancerMetrics = "AWS/ApplicationELB"
+	// Metrics that are counted.
+	targetErrors     = "HTTPCode_Target_5XX_Count"
+	balancerErrors   = "HTTPCode_ELB_5XX_Count"
+	unhealthyTargets = "UnHealthyHostCount"
 	// keepSamples is how far back alarms can look.
 	keepSamples = 30 * time.Minute
 )
@@ -26,17 +29,17 @@ type metricKey struct{ balancer, group, name string }
 
 // sample is what was seen of a metric within a second.
 type sample struct {
-	second        int64
-	sum, min, max float64
-	count         int
+	second   int64
+	sum, max float64
 }
 
-func (b *balancer) count(lb, group, name string, value float64) {
+// count notes an error, of a load balancer and, unless it is its own, of a group behind it.
+func (b *balancer) count(lb, group, name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.add(metricKey{lb, "", name}, value)
+	b.add(metricKey{lb, "", name}, 1)
 	if group != "" {
-		b.add(metricKey{lb, group, name}, value)
+		b.add(metricKey{lb, group, name}, 1)
 	}
 }
 
@@ -46,50 +49,57 @@ func (b *balancer) add(key metricKey, value float64) {
 	list := b.metrics[key]
 	if n := len(list); n > 0 && list[n-1].second == now {
 		s := &list[n-1]
-		s.sum, s.count, s.min, s.max = s.sum+value, s.count+1, min(s.min, value), max(s.max, value)
+		s.sum, s.max = s.sum+value, max(s.max, value)
 		return
 	}
 	oldest := now - int64(keepSamples/time.Second)
 	for len(list) > 0 && list[0].second < oldest {
 		list = list[1:]
 	}
-	b.metrics[key] = append(list, sample{now, value, value, value, 1})
+	b.metrics[key] = append(list, sample{now, value, value})
 }
 
-// gauges notes how many targets are healthy. b.mu is held.
+// gauges notes how many targets are unhealthy. b.mu is held.
 func (b *balancer) gauges() {
-	for arn, g := range b.config.groups {
-		healthy, unhealthy := 0, 0
-		for key, t := range b.targets {
-			if key.group != arn {
-				continue
-			}
-			switch state, _, _ := t.get(); state {
-			case "healthy":
-				healthy++
-			case "unhealthy":
-				unhealthy++
-			}
+	unhealthy := map[string]float64{}
+	for key, t := range b.targets {
+		if state, _, _ := t.get(); state == "unhealthy" {
+			unhealthy[key.group]++
 		}
+	}
+	for arn, g := range b.config.groups {
 		for _, lb := range g.Balancers {
-			b.add(metricKey{lb, arn, "HealthyHostCount"}, float64(healthy))
-			b.add(metricKey{lb, arn, "UnHealthyHostCount"}, float64(unhealthy))
+			b.add(metricKey{lb, arn, unhealthyTargets}, unhealthy[arn])
 		}
 	}
 }
 
-// alarm is a metric alarm as the emulator keeps it.
+// alarm is a metric alarm as the emulator keeps it in JSON, and as AWS tells it in XML.
 type alarm struct {
-	AlarmName, AlarmArn, AlarmDescription, MetricName, Namespace, Statistic string
-	ExtendedStatistic, ComparisonOperator, TreatMissingData, Unit           string
-	StateValue, StateReason                                                 string
-	Period, EvaluationPeriods                                               int
-	DatapointsToAlarm                                                       *int
-	Threshold                                                               float64
-	ActionsEnabled                                                          bool
-	AlarmActions, OKActions, InsufficientDataActions                        []string
-	Dimensions                                                              []struct{ Name, Value string }
-	StateUpdatedTimestamp, AlarmConfigurationUpdatedTimestamp               float64
+	AlarmName, AlarmArn, AlarmDescription string
+	ActionsEnabled                        bool
+	OKActions                             []string `xml:"OKActions>member"`
+	AlarmActions                          []string `xml:"AlarmActions>member"`
+	InsufficientDataActions               []string `xml:"InsufficientDataActions>member"`
+	StateValue, StateReason               string
+	MetricName, Namespace, Statistic      string
+	Dimensions                            []dimension `xml:"Dimensions>member"`
+	Period                                int
+	Unit                                  string `xml:",omitempty"`
+	EvaluationPeriods                     int
+	DatapointsToAlarm                     int `xml:",omitempty"`
+	Threshold                             float64
+	ComparisonOperator, TreatMissingData  string
+}
+
+type dimension struct{ Name, Value string }
+
+// evaluated tells whether an alarm is of the kind that the program declares; the state of others stays as it is.
+func (a *alarm) evaluated() bool {
+	return a.Namespace == balancerMetrics && slices.Contains([]string{targetErrors, balancerErrors, unhealthyTargets}, a.MetricName) &&
+		(a.Statistic == "Sum" || a.Statistic == "Maximum") && a.ComparisonOperator == "GreaterThanOrEqualToThreshold" &&
+		a.TreatMissingData == "notBreaching" && a.Period > 0 && a.EvaluationPeriods > 0 &&
+		(a.DatapointsToAlarm == 0 || a.DatapointsToAlarm == a.EvaluationPeriods)
 }
 
 // alarms reads alarms with everything the emulator knows of them; no names means all.
@@ -104,19 +114,11 @@ func (a *awsAPI) alarms(ctx context.Context, names []string) ([]alarm, error) {
 		if token != "" {
 			in["NextToken"] = token
 		}
-		body, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
-		}
-		data, err := a.do(ctx, "monitoring", "application/x-amz-json-1.0", "GraniteServiceVersion20100801.DescribeAlarms", body)
-		if err != nil {
-			return nil, err
-		}
 		var out struct {
 			MetricAlarms []alarm
 			NextToken    string
 		}
-		if err := json.Unmarshal(data, &out); err != nil {
+		if err := a.json(ctx, "monitoring", "GraniteServiceVersion20100801.DescribeAlarms", in, &out); err != nil {
 			return nil, err
 		}
 		all = append(all, out.MetricAlarms...)
@@ -142,11 +144,11 @@ func (b *balancer) evaluate(ctx context.Context) {
 		return // the emulator is away; the next round comes soon
 	}
 	for _, a := range alarms {
-		if a.Namespace != balancerMetrics {
+		if !a.evaluated() {
 			continue
 		}
 		state, reason := b.state(a, time.Now())
-		if state == "" || state == a.StateValue {
+		if state == a.StateValue {
 			continue
 		}
 		b.log.Info("an alarm changed", "alarm", a.AlarmName, "state", state, "reason", reason)
@@ -157,7 +159,7 @@ func (b *balancer) evaluate(ctx context.Context) {
 	}
 }
 
-// state decides an alarm's state; an empty one means that it stays.
+// state decides an alarm's state: it rings when each of its periods, the last of which ends now, reaches the threshold.
 func (b *balancer) state(a alarm, now time.Time) (state, reason string) {
 	key := metricKey{name: a.MetricName}
 	b.mu.Lock()
@@ -180,77 +182,34 @@ func (b *balancer) state(a alarm, now time.Time) (state, reason string) {
 	samples := slices.Clone(b.metrics[key])
 	b.mu.Unlock()
 
-	period := int64(max(1, a.Period))
-	breaching, missing := 0, 0
 	last := 0.0
-	for n := range int64(max(1, a.EvaluationPeriods)) {
-		end := now.Unix() + 1 - n*period
-		value, ok := statistic(samples, end-period, end, a.Statistic)
-		switch {
-		case ok && compare(value, a.ComparisonOperator, a.Threshold):
-			breaching++
+	for n := range int64(a.EvaluationPeriods) {
+		end := now.Unix() + 1 - n*int64(a.Period)
+		value, ok := statistic(samples, end-int64(a.Period), end, a.Statistic)
+		if !ok || value < a.Threshold {
+			return "OK", "Threshold not crossed."
+		}
+		if n == 0 {
 			last = value
-		case !ok && a.TreatMissingData == "breaching":
-			breaching++
-		case !ok:
-			missing++
 		}
 	}
-	needed := max(1, a.EvaluationPeriods)
-	if a.DatapointsToAlarm != nil && *a.DatapointsToAlarm > 0 {
-		needed = *a.DatapointsToAlarm
-	}
-	switch {
-	case breaching >= needed:
-		return "ALARM", fmt.Sprintf("Threshold Crossed: %d datapoints were %s %v, the most recent %v.", breaching, a.ComparisonOperator, a.Threshold, last)
-	case missing < max(1, a.EvaluationPeriods) || a.TreatMissingData == "notBreaching":
-		return "OK", "Threshold not crossed."
-	case a.TreatMissingData == "ignore":
-		return "", ""
-	}
-	return "INSUFFICIENT_DATA", "Insufficient data."
+	return "ALARM", fmt.Sprintf("Threshold Crossed: %d datapoints were %s %v, the most recent %v.", a.EvaluationPeriods, a.ComparisonOperator, a.Threshold, last)
 }
 
-// statistic sums up the samples of [from, to); ok is false without any.
+// statistic is the sum or the maximum of the samples of [from, to); ok is false without any.
 func statistic(samples []sample, from, to int64, name string) (value float64, ok bool) {
-	var all sample
 	for _, s := range samples {
-		if s.second < from || s.second >= to {
+		switch {
+		case s.second < from || s.second >= to:
 			continue
+		case name == "Sum":
+			value += s.sum
+		default:
+			value = max(value, s.max)
 		}
-		if all.count == 0 {
-			all.min, all.max = s.min, s.max
-		}
-		all.sum, all.count, all.min, all.max = all.sum+s.sum, all.count+s.count, min(all.min, s.min), max(all.max, s.max)
+		ok = true
 	}
-	if all.count == 0 {
-		return 0, false
-	}
-	switch name {
-	case "Sum":
-		return all.sum, true
-	case "Minimum":
-		return all.min, true
-	case "Maximum":
-		return all.max, true
-	case "SampleCount":
-		return float64(all.count), true
-	}
-	return all.sum / float64(all.count), true
-}
-
-func compare(value float64, operator string, threshold float64) bool {
-	switch operator {
-	case "GreaterThanOrEqualToThreshold":
-		return value >= threshold
-	case "GreaterThanThreshold":
-		return value > threshold
-	case "LessThanThreshold":
-		return value < threshold
-	case "LessThanOrEqualToThreshold":
-		return value <= threshold
-	}
-	return false
+	return value, ok
 }
 
 // describeAlarms completes the emulator's XML answer, which leaves most of an alarm's fields out.
@@ -258,10 +217,7 @@ func (m *mends) describeAlarms(ctx context.Context, c *call, r *response) {
 	if r.status != http.StatusOK || c.form.Get("NextToken") != "" {
 		return
 	}
-	var names []string
-	for i := 1; c.form.Has(fmt.Sprintf("AlarmNames.member.%d", i)); i++ {
-		names = append(names, c.form.Get(fmt.Sprintf("AlarmNames.member.%d", i)))
-	}
+	names := members(c.form, "AlarmNames.member.")
 	if len(names) == 0 {
 		return
 	}
@@ -270,56 +226,14 @@ func (m *mends) describeAlarms(ctx context.Context, c *call, r *response) {
 		return
 	}
 	var s strings.Builder
-	field := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(&s, "<%s>%s</%s>", name, escape(value), name)
-		}
-	}
-	list := func(name string, values []string) {
-		fmt.Fprintf(&s, "<%s>", name)
-		for _, v := range values {
-			field("member", v)
-		}
-		fmt.Fprintf(&s, "</%s>", name)
-	}
 	for _, a := range alarms {
 		if state := c.form.Get("StateValue"); state != "" && state != a.StateValue {
 			continue
 		}
-		s.WriteString("<member>")
-		field("AlarmName", a.AlarmName)
-		field("AlarmArn", a.AlarmArn)
-		field("AlarmDescription", a.AlarmDescription)
-		field("ActionsEnabled", strconv.FormatBool(a.ActionsEnabled))
-		list("OKActions", a.OKActions)
-		list("AlarmActions", a.AlarmActions)
-		list("InsufficientDataActions", a.InsufficientDataActions)
-		field("StateValue", a.StateValue)
-		field("StateReason", a.StateReason)
-		field("MetricName", a.MetricName)
-		field("Namespace", a.Namespace)
-		if a.ExtendedStatistic == "" {
-			field("Statistic", a.Statistic)
+		if err := xml.NewEncoder(&s).EncodeElement(a, xml.StartElement{Name: xml.Name{Local: "member"}}); err != nil {
+			m.log.Error("tell an alarm", "alarm", a.AlarmName, "error", err)
+			return
 		}
-		field("ExtendedStatistic", a.ExtendedStatistic)
-		s.WriteString("<Dimensions>")
-		for _, d := range a.Dimensions {
-			s.WriteString("<member>")
-			field("Name", d.Name)
-			field("Value", d.Value)
-			s.WriteString("</member>")
-		}
-		s.WriteString("</Dimensions>")
-		field("Period", strconv.Itoa(a.Period))
-		field("Unit", a.Unit)
-		field("EvaluationPeriods", strconv.Itoa(a.EvaluationPeriods))
-		if a.DatapointsToAlarm != nil && *a.DatapointsToAlarm > 0 {
-			field("DatapointsToAlarm", strconv.Itoa(*a.DatapointsToAlarm))
-		}
-		field("Threshold", strconv.FormatFloat(a.Threshold, 'f', -1, 64))
-		field("ComparisonOperator", a.ComparisonOperator)
-		field("TreatMissingData", a.TreatMissingData)
-		s.WriteString("</member>")
 	}
-	r.body = fmt.Appendf(nil, `<DescribeAlarmsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><DescribeAlarmsResult><MetricAlarms>%s</MetricAlarms><CompositeAlarms/></DescribeAlarmsResult><ResponseMetadata><RequestId>sandbox</RequestId></ResponseMetadata></DescribeAlarmsResponse>`, s.String())
+	r.body = c.result("http://monitoring.amazonaws.com/doc/2010-08-01/", "<MetricAlarms>"+s.String()+"</MetricAlarms><CompositeAlarms/>").body
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// awsAPI calls the emulator itself, so that what the gateway does is neither recorded nor disturbed by faults.
+// awsAPI calls the emulator itself, so that faults do not disturb what the gateway does.
 type awsAPI struct {
 	upstream string
 	region   string
@@ -72,13 +72,18 @@ func parseError(status int, data []byte) error {
 
 // ecs makes a call of the container service.
 func (a *awsAPI) ecs(ctx context.Context, action string, in, out any) error {
+	return a.json(ctx, "ecs", "AmazonEC2ContainerServiceV20141113."+action, in, out)
+}
+
+// json makes a call of a JSON service.
+func (a *awsAPI) json(ctx context.Context, service, target string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	data, err := a.do(ctx, "ecs", "application/x-amz-json-1.1", "AmazonEC2ContainerServiceV20141113."+action, body)
+	data, err := a.do(ctx, service, jsonType, target, body)
 	if err != nil {
-		return fmt.Errorf("%s: %w", action, err)
+		return fmt.Errorf("%s: %w", target, err)
 	}
 	if out == nil {
 		return nil

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
 // clusterARN completes a cluster's name as the emulator would.
@@ -32,18 +36,33 @@ func clusterName(ref string) string {
 	if ref == "" {
 		return "default"
 	}
-	return afterLast(ref, "/")
+	return path.Base(ref)
 }
 
-// ref splits a service's name or ARN; the cluster is empty where only a name was given.
+// serviceRef splits a service's name or ARN; the cluster is empty where only a name was given.
 func serviceRef(ref string) (cluster, name string) {
-	if _, rest, ok := strings.Cut(ref, ":service/"); ok {
-		if cluster, name, ok := strings.Cut(rest, "/"); ok {
-			return cluster, name
-		}
-		return "", rest
+	if a, err := arn.Parse(ref); err == nil {
+		ref = strings.TrimPrefix(a.Resource, "service/")
 	}
-	return "", ref
+	cluster, name = path.Split(ref)
+	return strings.TrimSuffix(cluster, "/"), name
+}
+
+// sibling is the ARN of something else of the same account: of a service in its cluster, or of a role.
+func sibling(of, service, resource string) string {
+	a, err := arn.Parse(of)
+	if err != nil {
+		return resource
+	}
+	a.Service, a.Resource = service, resource
+	if service == "iam" {
+		a.Region = ""
+	}
+	return a.String()
+}
+
+func serviceARN(cluster, name string) string {
+	return sibling(cluster, "ecs", "service/"+path.Base(cluster)+"/"+name)
 }
 
 // handle answers the calls that are about services.
@@ -65,7 +84,15 @@ func (s *scheduler) handle(ctx context.Context, c *call) *response {
 	case "TagResource", "UntagResource", "ListTagsForResource":
 		return s.tags(c)
 	case "ListServiceDeployments", "DescribeServiceDeployments", "DescribeServiceRevisions", "ListServicesByNamespace":
-		return c.failure(http.StatusBadRequest, "UnsupportedFeatureException", c.action+" is not emulated by the sandbox")
+		return c.failure(http.StatusBadRequest, "UnsupportedFeatureException", c.action+notEmulated)
+	case "RunTask":
+		changed, err := s.pin(ctx, c.in())
+		if err == nil && changed {
+			c.body, err = json.Marshal(c.in())
+		}
+		if err != nil {
+			return c.failure(http.StatusInternalServerError, serverException, err.Error())
+		}
 	case "DeleteCluster":
 		name := clusterName(text(c, "cluster"))
 		s.mu.Lock()
@@ -89,8 +116,6 @@ func (s *scheduler) after(c *call) func(context.Context, *call, *response) {
 		return s.mendTasks
 	case "ListTasks":
 		return s.mendTaskList
-	case "DescribeClusters":
-		return s.mendClusters
 	case "DeleteCluster":
 		return func(_ context.Context, _ *call, r *response) {
 			if r.status >= 300 {
@@ -106,9 +131,20 @@ func (s *scheduler) after(c *call) func(context.Context, *call, *response) {
 	return nil
 }
 
+// Error codes of ECS that several calls answer.
+const (
+	clientException  = "ClientException"
+	invalidParameter = "InvalidParameterException"
+	serverException  = "ServerException"
+)
+
 func text(c *call, key string) string {
 	value, _ := c.in()[key].(string)
 	return value
+}
+
+func noCluster(c *call) *response {
+	return c.failure(http.StatusBadRequest, "ClusterNotFoundException", "Cluster not found.")
 }
 
 func notFoundService(c *call) *response {
@@ -130,27 +166,23 @@ func (s *scheduler) resolve(ctx context.Context, c *call, ref string) (string, *
 		TaskDefinition struct{ TaskDefinitionArn, Status string }
 	}
 	if err := s.api.ecs(ctx, "DescribeTaskDefinition", map[string]string{"taskDefinition": ref}, &out); err != nil {
-		return "", c.failure(http.StatusBadRequest, "ClientException", "Unable to describe task definition.")
+		return "", c.failure(http.StatusBadRequest, clientException, "Unable to describe task definition.")
 	}
 	if out.TaskDefinition.Status == "INACTIVE" {
-		return "", c.failure(http.StatusBadRequest, "ClientException", "TaskDefinition is inactive")
+		return "", c.failure(http.StatusBadRequest, clientException, "TaskDefinition is inactive")
 	}
 	return out.TaskDefinition.TaskDefinitionArn, nil
 }
 
 // settings are the fields of a service that are kept as they were given.
 var settings = []string{
-	"launchType", "capacityProviderStrategy", "platformVersion", "networkConfiguration", "loadBalancers", "serviceRegistries",
-	"healthCheckGracePeriodSeconds", "schedulingStrategy", "deploymentController", "deploymentConfiguration", "enableECSManagedTags",
-	"propagateTags", "enableExecuteCommand", "placementConstraints", "placementStrategy", "availabilityZoneRebalancing",
-	"serviceConnectConfiguration", "volumeConfigurations",
+	"launchType", "platformVersion", "networkConfiguration", "loadBalancers", "healthCheckGracePeriodSeconds", "schedulingStrategy",
+	"deploymentController", "deploymentConfiguration", "enableECSManagedTags", "propagateTags", "enableExecuteCommand",
+	"availabilityZoneRebalancing",
 }
 
 // replacing are the settings whose change needs new tasks.
-var replacing = []string{
-	"launchType", "capacityProviderStrategy", "platformVersion", "networkConfiguration", "loadBalancers", "serviceRegistries", "enableExecuteCommand",
-	"serviceConnectConfiguration", "volumeConfigurations",
-}
+var replacing = []string{"launchType", "platformVersion", "networkConfiguration", "loadBalancers", "enableExecuteCommand"}
 
 func raw(c *call) map[string]json.RawMessage {
 	fields := map[string]json.RawMessage{}
@@ -161,14 +193,14 @@ func raw(c *call) map[string]json.RawMessage {
 func (s *scheduler) create(ctx context.Context, c *call) *response {
 	name := text(c, "serviceName")
 	if name == "" {
-		return c.failure(http.StatusBadRequest, "InvalidParameterException", "serviceName is required")
+		return c.failure(http.StatusBadRequest, invalidParameter, "serviceName is required")
 	}
 	cluster, err := s.clusterARN(ctx, text(c, "cluster"))
 	if err != nil {
-		return c.failure(http.StatusInternalServerError, "ServerException", err.Error())
+		return c.failure(http.StatusInternalServerError, serverException, err.Error())
 	}
 	if cluster == "" {
-		return c.failure(http.StatusBadRequest, "ClusterNotFoundException", "Cluster not found.")
+		return noCluster(c)
 	}
 	definition, refused := s.resolve(ctx, c, text(c, "taskDefinition"))
 	if refused != nil {
@@ -190,23 +222,23 @@ func (s *scheduler) create(ctx context.Context, c *call) *response {
 		s.lb.mu.Unlock()
 		switch {
 		case group == nil:
-			return c.failure(http.StatusBadRequest, "InvalidParameterException", "Unable to assume the service linked role or the target group does not exist: "+a.TargetGroupArn)
+			return c.failure(http.StatusBadRequest, invalidParameter, "Unable to assume the service linked role or the target group does not exist: "+a.TargetGroupArn)
 		case len(group.Balancers) == 0:
-			return c.failure(http.StatusBadRequest, "InvalidParameterException", "The target group with targetGroupArn "+a.TargetGroupArn+" does not have an associated load balancer.")
+			return c.failure(http.StatusBadRequest, invalidParameter, "The target group with targetGroupArn "+a.TargetGroupArn+" does not have an associated load balancer.")
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := afterLast(cluster, "/") + "/" + name
+	key := path.Base(cluster) + "/" + name
 	if old := s.services[key]; old != nil && old.Status != "INACTIVE" {
 		message := "Creation of service was not idempotent."
 		if old.Status == "DRAINING" {
 			message = "Unable to Start a service that is still Draining."
 		}
-		return c.failure(http.StatusBadRequest, "InvalidParameterException", message)
+		return c.failure(http.StatusBadRequest, invalidParameter, message)
 	}
 	svc := &service{
-		ARN: strings.Replace(cluster, ":cluster/", ":service/", 1) + "/" + name, Name: name, Cluster: afterLast(cluster, "/"), ClusterARN: cluster,
+		ARN: serviceARN(cluster, name), Name: name, Cluster: path.Base(cluster), ClusterARN: cluster,
 		Status: "ACTIVE", Desired: desired, Settings: map[string]json.RawMessage{}, Created: time.Now(),
 	}
 	_ = json.Unmarshal(in["tags"], &svc.Tags) // absent: none
@@ -253,9 +285,6 @@ func (s *scheduler) update(ctx context.Context, c *call) *response {
 			deploy = true
 		}
 		svc.Settings[field] = value
-		if field == "capacityProviderStrategy" && string(value) != "[]" {
-			delete(svc.Settings, "launchType")
-		}
 	}
 	primary := svc.primary()
 	if definition == "" {
@@ -273,15 +302,7 @@ func (s *scheduler) update(ctx context.Context, c *call) *response {
 
 func sameJSON(a, b json.RawMessage) bool {
 	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
-		return false
-	}
-	left, err := json.Marshal(x)
-	if err != nil {
-		return false
-	}
-	right, err := json.Marshal(y)
-	return err == nil && string(left) == string(right)
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 func (s *scheduler) delete(c *call) *response {
@@ -293,7 +314,7 @@ func (s *scheduler) delete(c *call) *response {
 	}
 	force, _ := c.in()["force"].(bool)
 	if svc.Desired > 0 && !force {
-		return c.failure(http.StatusBadRequest, "InvalidParameterException", "The service cannot be stopped while it is scaled above 0.")
+		return c.failure(http.StatusBadRequest, invalidParameter, "The service cannot be stopped while it is scaled above 0.")
 	}
 	svc.Status, svc.Desired = "DRAINING", 0
 	s.save()
@@ -304,10 +325,10 @@ func (s *scheduler) delete(c *call) *response {
 func (s *scheduler) describe(ctx context.Context, c *call) *response {
 	cluster, err := s.clusterARN(ctx, text(c, "cluster"))
 	if err != nil {
-		return c.failure(http.StatusInternalServerError, "ServerException", err.Error())
+		return c.failure(http.StatusInternalServerError, serverException, err.Error())
 	}
 	if cluster == "" {
-		return c.failure(http.StatusBadRequest, "ClusterNotFoundException", "Cluster not found.")
+		return noCluster(c)
 	}
 	include, _ := c.in()["include"].([]any)
 	s.mu.Lock()
@@ -320,7 +341,7 @@ func (s *scheduler) describe(ctx context.Context, c *call) *response {
 		if svc == nil || svc.ClusterARN != cluster {
 			arn := ref
 			if !strings.HasPrefix(ref, "arn:") {
-				arn = strings.Replace(cluster, ":cluster/", ":service/", 1) + "/" + ref
+				arn = serviceARN(cluster, ref)
 			}
 			failures = append(failures, map[string]string{"arn": arn, "reason": "MISSING"})
 			continue
@@ -369,14 +390,14 @@ func (s *scheduler) tags(c *call) *response {
 	defer s.mu.Unlock()
 	svc := s.find("", arn)
 	if svc == nil {
-		return c.failure(http.StatusBadRequest, "InvalidParameterException", "The specified service is inactive.")
+		return c.failure(http.StatusBadRequest, invalidParameter, "The specified service is inactive.")
 	}
 	var in struct {
 		Tags    []tag
 		TagKeys []string
 	}
 	if err := json.Unmarshal(c.body, &in); err != nil {
-		return c.failure(http.StatusBadRequest, "InvalidParameterException", err.Error())
+		return c.failure(http.StatusBadRequest, invalidParameter, err.Error())
 	}
 	switch c.action {
 	case "ListTagsForResource":
@@ -417,18 +438,15 @@ func (d *deployment) counts() (running, pending int) {
 func (s *service) answer(tags bool) map[string]any {
 	a := map[string]any{
 		"serviceArn": s.ARN, "serviceName": s.Name, "clusterArn": s.ClusterARN, "status": s.Status, "desiredCount": s.Desired,
-		"createdAt": epoch(s.Created), "createdBy": strings.Join(append(strings.Split(s.ARN, ":")[:2], "iam", "", strings.Split(s.ARN, ":")[4], "root"), ":"),
-		"roleArn":       strings.Join(append(strings.Split(s.ARN, ":")[:2], "iam", "", strings.Split(s.ARN, ":")[4], "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"), ":"),
+		"createdAt": epoch(s.Created), "createdBy": sibling(s.ARN, "iam", "root"),
+		"roleArn":       sibling(s.ARN, "iam", "role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"),
 		"loadBalancers": []any{}, "serviceRegistries": []any{}, "placementConstraints": []any{}, "placementStrategy": []any{},
 		"schedulingStrategy": "REPLICA", "deploymentController": map[string]string{"type": "ECS"}, "enableECSManagedTags": false,
 		"propagateTags": "NONE", "enableExecuteCommand": false, "healthCheckGracePeriodSeconds": 0, "availabilityZoneRebalancing": "DISABLED",
-		"platformFamily": "Linux", "platformVersion": "LATEST",
+		"platformFamily": "Linux", "platformVersion": "LATEST", "launchType": "EC2",
 	}
 	for field, value := range s.Settings {
 		a[field] = value
-	}
-	if _, strategy := s.Settings["capacityProviderStrategy"]; !strategy && a["launchType"] == nil {
-		a["launchType"] = "EC2"
 	}
 	var config map[string]any
 	_ = json.Unmarshal(s.Settings["deploymentConfiguration"], &config) // absent: the defaults
@@ -453,7 +471,7 @@ func (s *service) answer(tags bool) map[string]any {
 			"failedTasks": d.Failed, "createdAt": epoch(d.Created), "updatedAt": epoch(d.Updated), "rolloutState": d.State, "rolloutStateReason": d.Reason,
 			"platformFamily": "Linux", "platformVersion": "1.4.0",
 		}
-		for _, field := range []string{"launchType", "capacityProviderStrategy", "networkConfiguration"} {
+		for _, field := range []string{"launchType", "networkConfiguration"} {
 			if value, ok := s.Settings[field]; ok {
 				one[field] = value
 			}
@@ -493,6 +511,7 @@ func (s *scheduler) mendTasks(_ context.Context, c *call, r *response) {
 		if !ok {
 			continue
 		}
+		refused := unpin(t)
 		arn, _ := t["taskArn"].(string)
 		o := s.outcomes[arn]
 		if o.Health != "" {
@@ -518,6 +537,9 @@ func (s *scheduler) mendTasks(_ context.Context, c *call, r *response) {
 		}
 		if o.StopCode != "" && t["stopCode"] == "UserInitiated" {
 			t["stopCode"], t["stoppedReason"] = o.StopCode, o.Reason
+		}
+		if refused != "" && t["stopCode"] != "UserInitiated" {
+			t["stopCode"], t["stoppedReason"] = "TaskFailedToStart", refused
 		}
 		reason, _ := t["stoppedReason"].(string)
 		if t["stopCode"] == "TaskFailedToStart" && (strings.Contains(reason, "manifest unknown") || strings.Contains(reason, "No such image")) {
@@ -558,33 +580,6 @@ func (s *scheduler) mendTaskList(ctx context.Context, c *call, r *response) {
 		return
 	}
 	out["taskArns"] = append([]string{}, kept...)
-	if body, err := json.Marshal(out); err == nil {
-		r.body = body
-	}
-}
-
-// mendClusters adds the number of services.
-func (s *scheduler) mendClusters(_ context.Context, c *call, r *response) {
-	var out map[string]any
-	if r.status >= 300 || json.Unmarshal(r.body, &out) != nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list, _ := out["clusters"].([]any)
-	for _, item := range list {
-		cluster, ok := item.(map[string]any)
-		if !ok {
-			continue
-		}
-		n := 0
-		for _, svc := range s.services {
-			if svc.ClusterARN == cluster["clusterArn"] && svc.Status == "ACTIVE" {
-				n++
-			}
-		}
-		cluster["activeServicesCount"] = n
-	}
 	if body, err := json.Marshal(out); err == nil {
 		r.body = body
 	}

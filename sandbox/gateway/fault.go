@@ -13,12 +13,9 @@ import (
 
 // What a fault does to a call.
 const (
-	FaultReset    = "reset"    // the connection is cut, and the call not made
-	FaultLose     = "lose"     // the call is made, and the connection cut before its answer
-	FaultError    = "500"      // an internal error instead of the call
-	FaultThrottle = "throttle" // refused as too many calls
-	FaultDelay    = "delay"    // the call waits first
-	FaultClock    = "clock"    // AWS's clock differs from the callers': stays until it is cleared, and meets every call
+	FaultReset = "reset" // the connection is cut, and the call not made
+	FaultLose  = "lose"  // the call is made, and the connection cut before its answer
+	FaultClock = "clock" // AWS's clock differs from the callers': stays until it is cleared, and meets every call
 )
 
 // clockTolerance is by how much a call's signing time may differ from AWS's clock (AWS General Reference, Signature Version 4).
@@ -30,7 +27,6 @@ type Fault struct {
 	Action  string `json:"action"`  // such as DescribeServices; empty: any
 	Times   int    `json:"times"`   // how many calls; 0 means 1
 	Kind    string `json:"kind"`
-	Delay   int    `json:"delay"` // milliseconds, of FaultDelay
 	Ahead   int    `json:"ahead"` // seconds, of FaultClock: how far AWS's clock is ahead; negative: behind
 }
 
@@ -41,7 +37,7 @@ type faults struct {
 
 // Inject adds a fault.
 func (g *Gateway) Inject(f Fault) error {
-	kinds := []string{FaultReset, FaultLose, FaultError, FaultThrottle, FaultDelay, FaultClock}
+	kinds := []string{FaultReset, FaultLose, FaultClock}
 	if !slices.Contains(kinds, f.Kind) {
 		return fmt.Errorf("fault kind %q: allowed are %s", f.Kind, strings.Join(kinds, ", "))
 	}
@@ -52,7 +48,8 @@ func (g *Gateway) Inject(f Fault) error {
 	return nil
 }
 
-func (f *faults) take(c *call) *Fault {
+// take returns the kind of fault that a call meets, and counts it; empty for none.
+func (f *faults) take(c *call) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, fault := range f.list {
@@ -62,9 +59,9 @@ func (f *faults) take(c *call) *Fault {
 		if fault.Times--; fault.Times <= 0 {
 			f.list = slices.Delete(f.list, i, i+1)
 		}
-		return fault
+		return fault.Kind
 	}
-	return nil
+	return ""
 }
 
 // ahead is how far AWS's clock is ahead of this machine's.
@@ -97,33 +94,6 @@ func (c *call) outOfTime(signed string, now time.Time) *response {
 	}
 }
 
-// before does what the fault does ahead of the call; done tells that there is no call.
-func (f *Fault) before(w http.ResponseWriter, r *http.Request, c *call) (status int, done bool) {
-	switch f.Kind {
-	case FaultReset:
-		cut(w)
-		return 0, true
-	case FaultError:
-		answer := c.failure(http.StatusInternalServerError, "InternalFailure", "injected by the sandbox")
-		answer.write(w)
-		return answer.status, true
-	case FaultThrottle:
-		code := "Throttling"
-		if c.protocol == jsonProtocol {
-			code = "ThrottlingException"
-		}
-		answer := c.failure(http.StatusBadRequest, code, "Rate exceeded (injected by the sandbox)")
-		answer.write(w)
-		return answer.status, true
-	case FaultDelay:
-		select {
-		case <-time.After(time.Duration(f.Delay) * time.Millisecond):
-		case <-r.Context().Done():
-		}
-	}
-	return 0, false
-}
-
 // cut closes the client's connection so that it sees a reset.
 func cut(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -136,10 +106,8 @@ func cut(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// admin answers the sandbox's own questions: POST, GET and DELETE /_sandbox/faults, GET /_sandbox/calls and
-// /_sandbox/services.
+// admin answers the sandbox's own questions.
 func (g *Gateway) admin(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
 	switch r.Method + " " + r.URL.Path {
 	case "POST /_sandbox/faults":
 		var f Fault
@@ -154,20 +122,15 @@ func (g *Gateway) admin(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
-	case "GET /_sandbox/faults":
-		g.faults.mu.Lock()
-		defer g.faults.mu.Unlock()
-		_ = json.NewEncoder(w).Encode(g.faults.list) // a client that has gone needs no answer
 	case "DELETE /_sandbox/faults":
 		g.faults.mu.Lock()
 		defer g.faults.mu.Unlock()
 		g.faults.list = nil
 		w.WriteHeader(http.StatusNoContent)
-	case "GET /_sandbox/calls":
-		_ = json.NewEncoder(w).Encode(g.Calls())
 	case "GET /_sandbox/services":
-		_ = json.NewEncoder(w).Encode(g.Services())
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(g.Services()) // a client that has gone needs no answer
 	default:
-		http.Error(w, "offered are POST, GET and DELETE /_sandbox/faults, GET /_sandbox/calls and GET /_sandbox/services", http.StatusNotFound)
+		http.Error(w, "offered are POST and DELETE /_sandbox/faults, and GET /_sandbox/services", http.StatusNotFound)
 	}
 }

@@ -1,11 +1,9 @@
 // Package gateway stands between everything that speaks AWS and the emulator. It passes calls through, and is the only
-// place where the sandbox touches them: it hides dropped connections, records what was called, injects faults on request,
-// and adds what the emulator lacks: services that roll out with health checks, circuit breaker and alarms, and load
+// place where the sandbox touches them: it hides dropped connections, injects faults on request, and adds what the emulator lacks: services that roll out with health checks, circuit breaker and alarms, and load
 // balancers that check, drain and count.
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +26,7 @@ type Options struct {
 	Listen string
 	// Upstream is the emulator's URL.
 	Upstream string
-	// Dir keeps the services' state and the log of calls.
+	// Dir keeps the services' state.
 	Dir string
 	// DockerSocket is the unix socket on which the container engine answers. Health checks run through it.
 	DockerSocket string
@@ -47,7 +45,6 @@ type Gateway struct {
 	forward  *http.Transport
 	listener net.Listener
 
-	calls  *recorder
 	faults *faults
 	ecs    *scheduler
 	lb     *balancer
@@ -55,12 +52,8 @@ type Gateway struct {
 	scale  *autoscaling
 }
 
-const (
-	// maxBody bounds a request that is kept in memory.
-	maxBody = 64 << 20
-	// awayTimeout is how long a call waits for an emulator that is being started again.
-	awayTimeout = 30 * time.Second
-)
+// maxBody bounds a request that is kept in memory.
+const maxBody = 64 << 20
 
 // New prepares a gateway and binds its address, so that a port in use is found here.
 func New(o Options) (*Gateway, error) {
@@ -83,12 +76,11 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		opt: o, upstream: upstream,
 		// A new connection for each call: the emulator drops kept ones without notice, and a call that changes something
-		// cannot be sent again.
-		forward: &http.Transport{DisableKeepAlives: true, DisableCompression: true, MaxConnsPerHost: 64, ResponseHeaderTimeout: 10 * time.Minute},
-		faults:  &faults{},
-	}
-	if g.calls, err = newRecorder(filepath.Join(o.Dir, "calls.jsonl")); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		// cannot be sent again. DisableKeepAlives would hide which headers the emulator's Connection names.
+		forward: &http.Transport{
+			MaxIdleConnsPerHost: -1, DisableCompression: true, MaxConnsPerHost: 64, ResponseHeaderTimeout: 10 * time.Minute,
+		},
+		faults: &faults{},
 	}
 	api := &awsAPI{upstream: o.Upstream, region: o.Region, client: &http.Client{Transport: g.forward}}
 	g.lb = newBalancer(api, o.Log)
@@ -134,7 +126,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	err = errors.Join(err, srv.Close())
 	cancel()
 	wg.Wait()
-	return errors.Join(err, g.calls.close())
+	return err
 }
 
 // ServeHTTP answers one request: of a load balancer's client, of an administrator, or of an AWS client.
@@ -160,64 +152,33 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
 		return
 	}
-	c := identify(r, body)
-	started := time.Now()
-	status := g.serveCall(w, r, c)
-	if !strings.HasPrefix(r.URL.Path, "/_ministack/") {
-		g.calls.add(Call{
-			Time: started.UTC(), Service: c.service, Action: c.action, Resource: c.resource, Status: status,
-			Milliseconds: time.Since(started).Milliseconds(),
-		})
-	}
+	g.serveCall(w, r, identify(r, body))
 }
 
-// serveCall answers an AWS call and returns the status, 0 for a connection that was cut.
-func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) int {
+// serveCall answers an AWS call.
+func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) {
 	if ahead := g.faults.ahead(); ahead != 0 {
 		now := time.Now().Add(ahead)
 		w.Header().Set("Date", now.UTC().Format(http.TimeFormat)) // clients learn from it by how much they are wrong
 		if refused := c.outOfTime(r.Header.Get("X-Amz-Date"), now); refused != nil {
 			refused.write(w)
-			return refused.status
+			return
 		}
 	}
 	fault := g.faults.take(c)
-	if fault != nil {
-		if status, done := fault.before(w, r, c); done {
-			return status
-		}
+	if fault == FaultReset {
+		cut(w)
+		return
 	}
 	answer := g.own(r.Context(), c)
-	if answer == nil {
-		resp, err := g.send(r, c)
-		if err != nil {
-			if r.Context().Err() != nil {
-				return 0
-			}
-			g.opt.Log.Warn("the emulator did not answer", "service", c.service, "action", c.action, "error", err)
-			answer = c.failure(http.StatusServiceUnavailable, "ServiceUnavailable", "the AWS emulator did not answer: "+err.Error())
-		} else if after := g.after(c); after != nil || fault != nil {
-			body, err := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			if err != nil {
-				answer = c.failure(http.StatusServiceUnavailable, "ServiceUnavailable", "the AWS emulator broke off its answer")
-			} else {
-				answer = &response{status: resp.StatusCode, header: resp.Header, body: body}
-				if after != nil {
-					after(r.Context(), c, answer)
-				}
-			}
-		} else {
-			defer resp.Body.Close()
-			return stream(w, resp)
-		}
-	}
-	if fault != nil && fault.Kind == FaultLose {
+	switch {
+	case answer == nil:
+		g.pass(w, r, c, fault)
+	case fault == FaultLose:
 		cut(w)
-		return 0
+	default:
+		answer.write(w)
 	}
-	answer.write(w)
-	return answer.status
 }
 
 // own answers calls that the emulator does not get to see; nil means that it does.
@@ -228,7 +189,7 @@ func (g *Gateway) own(ctx context.Context, c *call) *response {
 	if answer := g.lb.handle(ctx, c); answer != nil {
 		return answer
 	}
-	if answer := g.scale.handle(ctx, c); answer != nil {
+	if answer := g.scale.handle(c); answer != nil {
 		return answer
 	}
 	return g.mends.before(ctx, c)
@@ -243,63 +204,6 @@ func (g *Gateway) after(c *call) func(context.Context, *call, *response) {
 		return f
 	}
 	return g.mends.after(c)
-}
-
-// send passes a call on. It is repeated when the emulator was not reached, and when nothing can come of repeating it.
-func (g *Gateway) send(r *http.Request, c *call) (*http.Response, error) {
-	deadline := time.Now().Add(awayTimeout)
-	for {
-		out := r.Clone(r.Context())
-		out.URL.Scheme, out.URL.Host = g.upstream.Scheme, g.upstream.Host
-		out.RequestURI = ""
-		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
-		out.TransferEncoding = nil
-		out.Header.Del("Connection")
-		out.Header.Del("Expect")
-		resp, err := g.forward.RoundTrip(out)
-		if err == nil {
-			return resp, nil
-		}
-		var op *net.OpError
-		unreached := errors.As(err, &op) && op.Op == "dial"
-		if !unreached && !c.reads() || time.Now().After(deadline) || r.Context().Err() != nil {
-			return nil, err
-		}
-		select {
-		case <-r.Context().Done():
-			return nil, err
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-}
-
-func stream(w http.ResponseWriter, resp *http.Response) int {
-	for name, values := range resp.Header {
-		if name != "Date" { // the gateway's own stands for AWS's clock
-			w.Header()[name] = values
-		}
-	}
-	w.WriteHeader(resp.StatusCode)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return resp.StatusCode
-			}
-			if resp.ContentLength < 0 {
-				if f, ok := w.(http.Flusher); ok {
-					f.Flush()
-				}
-			}
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				panic(http.ErrAbortHandler) // cut the client's connection as the emulator's was
-			}
-			return resp.StatusCode
-		}
-	}
 }
 
 // response is an answer that is held in memory.

@@ -2,12 +2,10 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,28 +27,12 @@ type mends struct {
 
 func newMends(file string, api *awsAPI, d *docker, log *slog.Logger) (*mends, error) {
 	m := &mends{file: file, api: api, docker: d, log: log, exports: map[string][]string{}}
-	data, err := os.ReadFile(file)
-	if os.IsNotExist(err) {
-		return m, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(data, &m.exports); err != nil {
-		return nil, fmt.Errorf("%s is damaged, delete it: %w", file, err)
-	}
-	return m, nil
+	return m, readState(file, &m.exports)
 }
 
 // save keeps the exports. m.mu is held.
 func (m *mends) save() {
-	data, err := json.Marshal(m.exports)
-	if err == nil {
-		if err = os.WriteFile(m.file+".new", data, 0o600); err == nil {
-			err = os.Rename(m.file+".new", m.file)
-		}
-	}
-	if err != nil {
+	if err := writeState(m.file, m.exports); err != nil {
 		m.log.Error("keep what databases export", "error", err)
 	}
 }
@@ -75,10 +57,11 @@ func (m *mends) after(c *call) func(context.Context, *call, *response) {
 		if c.protocol == queryProtocol {
 			return m.describeAlarms
 		}
-	case "cloudfront.CreateResponseHeadersPolicy", "cloudfront.GetResponseHeadersPolicy", "cloudfront.GetResponseHeadersPolicyConfig":
-		return dropEmptyHeaders
 	case "rds.CreateDBInstance", "rds.ModifyDBInstance", "rds.DescribeDBInstances", "rds.DeleteDBInstance", "rds.RebootDBInstance":
 		return m.instances
+	}
+	if c.service == "cloudfront" && strings.Contains(c.action, "/response-headers-policy") {
+		return dropEmptyHeaders
 	}
 	return nil
 }

@@ -265,7 +265,7 @@ func eventually(t *testing.T, limit time.Duration, what string, holds func() (bo
 }
 
 func faultOn(service, action, kind string) gateway.Fault {
-	return gateway.Fault{Service: service, Action: action, Kind: kind, Delay: 50}
+	return gateway.Fault{Service: service, Action: action, Kind: kind}
 }
 
 // try makes a call without parameters over a connection of its own, and returns what went wrong.

@@ -1,13 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -44,7 +45,6 @@ type scheduler struct {
 	checks   map[string]*healthCheck
 	saved    []byte
 	wake     chan struct{}
-	begun    time.Time
 }
 
 type schedulerState struct {
@@ -55,20 +55,9 @@ type schedulerState struct {
 func newScheduler(file string, api *awsAPI, lb *balancer, d *docker, bake time.Duration, log *slog.Logger) (*scheduler, error) {
 	s := &scheduler{
 		api: api, lb: lb, docker: d, bake: bake, log: log, file: file, services: map[string]*service{}, outcomes: map[string]outcome{},
-		checks: map[string]*healthCheck{}, wake: make(chan struct{}, 1), begun: time.Now(),
+		checks: map[string]*healthCheck{}, wake: make(chan struct{}, 1),
 	}
-	data, err := os.ReadFile(file)
-	if os.IsNotExist(err) {
-		return s, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	state := schedulerState{s.services, s.outcomes}
-	if err := json.Unmarshal(data, &state); err != nil {
-		return nil, fmt.Errorf("%s is damaged, delete it to start without services: %w", file, err)
-	}
-	return s, nil
+	return s, readState(file, &schedulerState{s.services, s.outcomes})
 }
 
 // save writes the state if it changed. s.mu is held.
@@ -79,16 +68,17 @@ func (s *scheduler) save() {
 		}
 	}
 	data, err := json.Marshal(schedulerState{s.services, s.outcomes})
-	if err == nil && !slices.Equal(data, s.saved) {
-		if err = os.WriteFile(s.file+".new", data, 0o600); err == nil {
-			if err = os.Rename(s.file+".new", s.file); err == nil {
-				s.saved = data
-			}
-		}
+	if err == nil && slices.Equal(data, s.saved) {
+		return
+	}
+	if err == nil {
+		err = writeState(s.file, json.RawMessage(data))
 	}
 	if err != nil {
 		s.log.Error("keep the services' state", "error", err)
+		return
 	}
+	s.saved = data
 }
 
 func (s *scheduler) nudge() {
@@ -145,14 +135,15 @@ type view struct {
 	DesiredStatus string
 	StopCode      string
 	StoppedReason string
-	Containers    []struct {
-		Name     string
-		ExitCode *int
-		Reason   string
-	}
-	Attachments []struct {
+	Attachments   []struct {
 		Details []struct{ Name, Value string }
 	}
+	Overrides map[string]any
+}
+
+// reason is why it stopped, as ECS would say it.
+func (v *view) reason() string {
+	return cmp.Or(unpin(map[string]any{"overrides": v.Overrides}), v.StoppedReason)
 }
 
 func (v *view) ip() string {
@@ -309,7 +300,7 @@ func (s *scheduler) look(svc *service, d *deployment, t *task, v *view, attached
 		s.forget(t)
 		lost := v == nil || v.StopCode == "" // its emulator was started again
 		if !t.Stopping && !lost {
-			s.taskFailed(svc, d, t, v.StoppedReason, now)
+			s.taskFailed(svc, d, t, v.reason(), now)
 		}
 		return false, nil
 	}
@@ -323,7 +314,7 @@ func (s *scheduler) look(svc *service, d *deployment, t *task, v *view, attached
 	}
 	if t.Started.IsZero() {
 		t.Started = now
-		svc.event("has started 1 tasks: (task %s).", afterLast(t.ARN, "/"))
+		svc.event("has started 1 tasks: (task %s).", path.Base(t.ARN))
 	}
 	check := s.watch(svc, d, t)
 	if len(attached) > 0 && !t.registered && t.IP != "" {
@@ -365,8 +356,8 @@ func (s *scheduler) taskFailed(svc *service, d *deployment, t *task, reason stri
 	d.Failed++
 	d.Updated = now
 	d.next = now.Add(min(retryAtMost, retryAfter<<min(d.Failed-1, 5)))
-	svc.event("(task %s) stopped: %s", afterLast(t.ARN, "/"), reason)
-	s.log.Info("a task failed", "service", svc.Name, "task", afterLast(t.ARN, "/"), "deployment", d.ID, "failed", d.Failed, "reason", reason)
+	svc.event("(task %s) stopped: %s", path.Base(t.ARN), reason)
+	s.log.Info("a task failed", "service", svc.Name, "task", path.Base(t.ARN), "deployment", d.ID, "failed", d.Failed, "reason", reason)
 }
 
 // fail ends a deployment, and with back returns to the last completed one.
@@ -509,13 +500,10 @@ func (s *scheduler) launch(svc *service, d *deployment) deed {
 	in := map[string]any{
 		"cluster": svc.ClusterARN, "taskDefinition": d.TaskDefinition, "count": 1, "group": "service:" + svc.Name, "startedBy": d.ID,
 	}
-	for _, field := range []string{"launchType", "capacityProviderStrategy", "networkConfiguration", "platformVersion", "enableExecuteCommand"} {
+	for _, field := range []string{"launchType", "networkConfiguration", "platformVersion", "enableExecuteCommand"} {
 		if value, ok := svc.Settings[field]; ok {
 			in[field] = value
 		}
-	}
-	if in["capacityProviderStrategy"] != nil {
-		delete(in, "launchType")
 	}
 	var propagate string
 	_ = json.Unmarshal(svc.Settings["propagateTags"], &propagate) // absent: nothing
@@ -524,7 +512,10 @@ func (s *scheduler) launch(svc *service, d *deployment) deed {
 	}
 	return func(ctx context.Context) {
 		var out struct{ Tasks []*view }
-		err := s.api.ecs(ctx, "RunTask", in, &out)
+		_, err := s.pin(ctx, in)
+		if err == nil {
+			err = s.api.ecs(ctx, "RunTask", in, &out)
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch {

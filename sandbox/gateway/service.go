@@ -1,12 +1,13 @@
 package gateway
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Rollout states of a deployment, as DescribeServices tells them.
@@ -147,7 +148,7 @@ func (s *service) event(format string, args ...any) {
 	if len(s.Events) > 0 && s.Events[0].Message == message {
 		return
 	}
-	s.Events = append([]event{{ID: uuid(), Created: time.Now(), Message: message}}, s.Events...)
+	s.Events = append([]event{{ID: uuid.NewString(), Created: time.Now(), Message: message}}, s.Events...)
 	s.Events = s.Events[:min(len(s.Events), keptEvents)]
 }
 
@@ -167,22 +168,7 @@ func (s *service) deploy(taskDefinition string) {
 	s.Deployments[0].Reason = "ECS deployment " + s.Deployments[0].ID + " in progress."
 }
 
-func newDeploymentID() string {
-	b := make([]byte, 8)
-	rand.Read(b) // never fails
-	n := uint64(0)
-	for _, v := range b {
-		n = n<<8 | uint64(v)
-	}
-	return fmt.Sprintf("ecs-svc/%019d", n%1e19)
-}
-
-func uuid() string {
-	b := make([]byte, 16)
-	rand.Read(b) // never fails
-	h := hex.EncodeToString(b)
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
+func newDeploymentID() string { return fmt.Sprintf("ecs-svc/%019d", rand.Uint64N(1e19)) }
 
 // rollout are the settings that decide how a deployment goes.
 type rollout struct {

@@ -87,11 +87,7 @@ func TestRunTask(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			arn := c.runTask(t, "one-off", tc.definition, tc.command)
-			var last taskView
-			eventually(t, 20*time.Second, "the task stops", func() (bool, string) {
-				last = c.task(t, "one-off", arn)
-				return last.LastStatus == "STOPPED", fmt.Sprintf("%+v", last)
-			})
+			last := c.awaitStopped(t, "one-off", arn)
 			code := last.Containers[0].ExitCode
 			if tc.code < 0 && code != nil || tc.code >= 0 && (code == nil || *code != tc.code) {
 				shown, _ := json.Marshal(code)

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"plan-charge/sandbox/box"
-	"plan-charge/tools/toolchain"
 	"plan-charge/sandbox/report"
+	"plan-charge/tools/toolchain"
 )
 
 // Sandbox is a box for a test: one that deploys the program in this project's folder, and may go when it is closed.
