@@ -17,19 +17,14 @@ import (
 // PostgresImage runs the machine's own PostgreSQL, as the official image would: POSTGRES_USER, POSTGRES_PASSWORD and
 // POSTGRES_DB say what to set up, and port 5432 is published where the host's port was asked for. The command line is
 // ignored: TLS is always on and always required, which is what RDS does since PostgreSQL 15.
-type PostgresImage struct {
-	// Params are server settings for every container.
-	Params map[string]string
-	// AllowPlain also accepts connections without TLS.
-	AllowPlain bool
-}
+type PostgresImage struct{}
 
 // readyTimeout bounds the wait for the server. A first start initialises its data, which takes a few seconds.
 const readyTimeout = 60 * time.Second
 
 // Start brings the server up and waits until it answers: after a restart the emulator takes a started container for a
 // database that can be used.
-func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
+func (PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
 	dir := filepath.Join(s.Dir, "data")
 	for _, volume := range s.Volumes {
 		dir = volume
@@ -49,7 +44,7 @@ func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
 		server, err := postgres.Start(ctx, postgres.Options{
 			Dir: dir, Host: "127.0.0.1", Port: s.Ports["5432/tcp"],
 			User: s.Env["POSTGRES_USER"], Password: s.Env["POSTGRES_PASSWORD"], Database: s.Env["POSTGRES_DB"],
-			TLS: true, RequireTLS: !i.AllowPlain, Params: i.Params, Log: log,
+			TLS: true, RequireTLS: true, Log: log,
 		})
 		if err != nil {
 			fmt.Fprintln(log, err)
@@ -76,8 +71,8 @@ func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
 	return p, nil
 }
 
-// Exec runs PostgreSQL's own tools, without the server's password.
-func (i PostgresImage) Exec(s Spec, argv []string) (*exec.Cmd, error) {
+// Exec refuses.
+func (PostgresImage) Exec(s Spec, argv []string) (*exec.Cmd, error) {
 	return nil, errors.New("commands beside PostgreSQL are not offered: connect to it instead")
 }
 
