@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"plan-charge/sandbox/backend"
@@ -15,6 +13,7 @@ import (
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
+	"plan-charge/sandbox/image"
 )
 
 // serve is the background process: the process engine, the emulator, the gateway in front of it and the CDN edge, until
@@ -25,12 +24,13 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	images, err := images(ctx)
+	sample, err := backend.Ensure(ctx, os.Stderr)
 	if err != nil {
 		return err
 	}
+	images := image.Registry{Sample: sample, Added: image.Store{Dir: s.file("images")}}
 	socket := s.file("engine.sock")
-	containers, err := engine.New(engine.Options{Socket: socket, Dir: s.file("engine"), Images: images, Log: log.With("part", "engine")})
+	containers, err := engine.New(engine.Options{Socket: socket, Dir: s.file("engine"), Images: images.Find, Log: log.With("part", "engine")})
 	if err != nil {
 		return err
 	}
@@ -92,25 +92,4 @@ func inOrder(ctx context.Context, parts ...func(context.Context) error) error {
 	}
 	group.Wait()
 	return errors.Join(errs...)
-}
-
-// images are what the sandbox's registry holds: PostgreSQL, and every tag of the sample backend.
-func images(ctx context.Context) (func(string) engine.Image, error) {
-	dir, python, err := backend.Ensure(ctx, os.Stderr)
-	if err != nil {
-		return nil, err
-	}
-	bin := filepath.Dir(python)
-	return func(reference string) engine.Image {
-		repository, tag, _ := strings.Cut(reference, ":")
-		switch {
-		case repository == "postgres":
-			return engine.PostgresImage{}
-		case strings.HasSuffix(repository, "plan-charge/backend") && tag != "" && !strings.HasPrefix(tag, "missing"):
-			return engine.CommandImage{
-				Dir: dir, Workdir: backend.Workdir, Command: backend.Command(), Path: bin, Env: backend.Env(tag),
-			}
-		}
-		return nil
-	}, nil
 }

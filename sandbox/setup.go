@@ -39,7 +39,7 @@ func setup(ctx context.Context, w io.Writer) (*sandbox, error) {
 	if _, err := emulator.Ensure(ctx, w); err != nil {
 		return nil, err
 	}
-	if _, _, err := backend.Ensure(ctx, w); err != nil {
+	if _, err := backend.Ensure(ctx, w); err != nil {
 		return nil, err
 	}
 	tools, err := toolchain.Ensure(ctx, w)

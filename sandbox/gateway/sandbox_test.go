@@ -114,11 +114,7 @@ func startCloud(dir string) (*cloud, error) {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	socket := filepath.Join(dir, "engine.sock")
-	python, err := emulator.Python(ctx)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
+	python := filepath.Join(venv, "bin", "python")
 	e, err := engine.New(engine.Options{Socket: socket, Dir: filepath.Join(dir, "engine"), Log: log, Images: func(ref string) engine.Image {
 		name, tag, _ := strings.Cut(ref, ":")
 		switch name {
