@@ -39,7 +39,7 @@ class H(http.server.BaseHTTPRequestHandler):
         self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
     def log_message(self, *a): pass
 print("listening", flush=True)
-http.server.ThreadingHTTPServer((os.environ["HOST"], 8000), H).serve_forever()
+http.server.ThreadingHTTPServer((os.environ["HOST"], 8001 if version == "elsewhere" else 8000), H).serve_forever()
 `
 
 // cloud is a whole sandbox cloud of one test binary.
