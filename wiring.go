@@ -50,6 +50,7 @@ func migrationArgs(cfg *infra.Config, network *infra.Network, database *infra.Da
 		LogStreamPrefix:   task.LogStreamPrefix,
 		OwnerURLSecretARN: task.SecretARN,
 		VersionTable:      cfg.Migration.VersionTable,
+		VersionColumn:     cfg.Migration.VersionColumn,
 		Timeout:           infra.Duration(cfg.Migration.Timeout),
 		LockTimeout:       infra.Duration(cfg.Migration.LockTimeout),
 		DependsOn:         order.Done(roles, task),
