@@ -80,9 +80,9 @@ func (b *box) step(t *testing.T, name string, f func(*testing.T, *box)) bool {
 	return t.Run(name, func(t *testing.T) { here := *b; here.t = t; f(t, &here) })
 }
 
-func destroy(b *box, stack string) {
+func destroy(b *box, stack string, flags ...string) {
 	b.t.Helper()
-	b.must(b.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack))
+	b.must(b.pulumi(append([]string{"destroy", "--yes", "--skip-preview", "--stack", stack}, flags...)...))
 }
 
 func firstUp(t *testing.T, b *box) {
