@@ -83,6 +83,7 @@ func migrationArgs(cfg *config.Config, network *infra.Network, database *infra.D
 		LogStreamPrefix:   task.LogStreamPrefix,
 		OwnerURLSecretARN: task.SecretARN,
 		VersionTable:      cfg.Migration.VersionTable,
+		VersionColumn:     cfg.Migration.VersionColumn,
 		Timeout:           cfg.Migration.Timeout,
 		LockTimeout:       cfg.Migration.LockTimeout,
 		Environment:       awsSettings(cfg).Environment(),

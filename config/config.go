@@ -89,12 +89,14 @@ type Database struct {
 
 // Migration says how the schema is brought up to date.
 type Migration struct {
-	Command      []string      `json:"command" allowed:"one or more words, the first not empty" example:"[alembic, upgrade, head]"`
-	Directory    string        `json:"directory" allowed:"an absolute path in the image" example:"/app"`
-	VersionTable string        `json:"versionTable" allowed:"a table name" example:"alembic_version"`
-	CPU          int           `json:"cpu" allowed:"a CPU/memory pair that Fargate has" example:"256"`
-	Memory       int           `json:"memory" allowed:"a CPU/memory pair that Fargate has" example:"512"`
-	Timeout      time.Duration `json:"timeout" allowed:"a duration from 10s to 24h" example:"30m"`
+	Command      []string `json:"command" allowed:"one or more words, the first not empty" example:"[alembic, upgrade, head]"`
+	Directory    string   `json:"directory" allowed:"an absolute path in the image" example:"/app"`
+	VersionTable string   `json:"versionTable" allowed:"a table name" example:"alembic_version"`
+	// VersionColumn holds the revision, in one row for each head.
+	VersionColumn string        `json:"versionColumn" allowed:"a column name" example:"version_num"`
+	CPU           int           `json:"cpu" allowed:"a CPU/memory pair that Fargate has" example:"256"`
+	Memory        int           `json:"memory" allowed:"a CPU/memory pair that Fargate has" example:"512"`
+	Timeout       time.Duration `json:"timeout" allowed:"a duration from 10s to 24h" example:"30m"`
 	// LockTimeout bounds how long a statement may wait for a table while everybody else waits behind it.
 	LockTimeout time.Duration `json:"lockTimeout" allowed:"a duration from 10s to 24h" example:"10s"`
 }
@@ -144,7 +146,7 @@ type CDN struct {
 
 // Verification says what must be served before an update counts.
 type Verification struct {
-	LoginPath string        `json:"loginPath" allowed:"a path that starts with /, of letters, digits and /_.~-" example:"/api/v1/auth/sso/token-exchange"`
+	LoginPath string        `json:"loginPath" allowed:"a path that starts with /, of letters, digits and /_.~-, or nothing for a service without a login" example:"/api/v1/auth/sso/token-exchange"`
 	Timeout   time.Duration `json:"timeout" allowed:"a duration from 10s to 24h" example:"5m"`
 	Version   bool          `json:"version" allowed:"true (the health answer is a JSON object whose version must be the image's) or false" example:"true"`
 	Checks    []probe.Check `json:"checks" allowed:"a list of requests, made besides the built-in ones" example:"[{method: GET, path: /api/v1/ping, status: 200}]"`
@@ -167,7 +169,7 @@ func defaults() Config {
 		Tags:          map[string]string{},
 		Network:       Network{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
 		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
-		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second},
+		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", VersionColumn: "version_num", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second},
 		Organizations: Organizations{OnRemove: pgrows.Retain, Rows: []Organization{}},
 		Service:       Service{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: 20 * time.Minute},
 		CDN:           CDN{PriceClass: "PriceClass_100"},

@@ -129,6 +129,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"directory":                         {"migration", `{"directory":"app"}`, `migration.directory: found "app"`, false},
 		"timeout":                           {"migration", `{"timeout":"30"}`, `migration.timeout: found "30"; allowed: a duration from 10s to 24h`, false},
 		"version table":                     {"migration", `{"versionTable":"a b"}`, `migration.versionTable: found "a b"`, false},
+		"version column":                    {"migration", `{"versionColumn":"a.b"}`, `migration.versionColumn: found "a.b"; allowed: a column name`, false},
 		"check path":                        {"verification", `{"checks":[{"method":"GET","path":"x","status":200}]}`, `verification.checks[0].path: found "x"`, false},
 		"check status":                      {"verification", `{"checks":[{"method":"GET","path":"/x","status":99}]}`, `verification.checks[0].status: found "99"; allowed: 100 to 599, 1xx`, false},
 		"check method":                      {"verification", `{"checks":[{"method":"get","path":"/x","status":200}]}`, `verification.checks[0].method: found "get"`, false},

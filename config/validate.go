@@ -24,6 +24,7 @@ var (
 	instanceClass = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	sqlName       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	tableName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$`)
+	columnName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}$`)
 	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	secretName    = regexp.MustCompile(`(?i)(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|(API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|JWT)_?KEY)$`)
 	urlPassword   = regexp.MustCompile(`://[^/@\s]*:[^/@\s]+@`)
@@ -220,6 +221,7 @@ func (c *checker) migration(m Migration) {
 		c.reject("migration.directory", m.Directory)
 	}
 	c.match("migration.versionTable", m.VersionTable, tableName)
+	c.match("migration.versionColumn", m.VersionColumn, columnName)
 	c.fargate("migration", m.CPU, m.Memory)
 	c.duration("migration.timeout", m.Timeout)
 	c.duration("migration.lockTimeout", m.LockTimeout)
@@ -327,7 +329,7 @@ func (c *checker) arnIn(path, arn, region string) {
 
 func (c *checker) verification(v Verification) {
 	c.duration("verification.timeout", v.Timeout)
-	c.match("verification.loginPath", v.LoginPath, plainPath)
+	c.optional("verification.loginPath", v.LoginPath, plainPath)
 	for i, check := range v.Checks {
 		path := fmt.Sprintf("verification.checks[%d]", i)
 		reads := slices.Contains([]string{"", "GET", "HEAD"}, check.Method)

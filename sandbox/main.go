@@ -6,6 +6,7 @@
 //	eval "$(go run ./sandbox env)"   give that environment to this shell
 //	go run ./sandbox status [--json] [--show-secrets]
 //	go run ./sandbox replay          build the incident on it by hand, and watch one `pulumi up` heal it
+//	go run ./sandbox image add NAME:TAG --dir FOLDER   have an application of one's own to deploy
 //	go run ./sandbox stop
 package main
 
@@ -36,6 +37,11 @@ const usage = `usage: go run ./sandbox COMMAND
   status             what runs, and where [--json] [--show-secrets]
   replay             build the incident by hand, run 'pulumi up' on it and watch its faults disappear; the users in
                      the sandbox's database are lost [--svg FILE: where to draw the timeline of the run]
+  image add NAME:TAG --dir FOLDER [--port N] [--workdir PATH] [--force] [-- COMMAND …]
+                     make a folder an image that can be deployed: a Python project (requirements.txt or pyproject.toml)
+                     or a command line; --port starts it once and checks that it listens there
+  image list         images that were added
+  image remove NAME:TAG
   stop               stop every process; what was deployed is kept for the next 'up'
   setup              fetch and build everything the sandbox needs, and start nothing
 
@@ -105,6 +111,8 @@ func dispatch(ctx context.Context, args []string) error {
 			return errUsage
 		}
 		return replayIncident(ctx, *picture)
+	case "image":
+		return imageCommand(ctx, rest)
 	case "stop":
 		b, err := box.Open()
 		if err != nil {

@@ -29,6 +29,7 @@ type MigrationArgs struct {
 	LogStreamPrefix   string
 	OwnerURLSecretARN pulumi.StringInput
 	VersionTable      string        // with its schema or without
+	VersionColumn     string        // holds the revision
 	Timeout           time.Duration // for the task and everything around it
 	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
 	// Environment is what the command needs besides to reach AWS.
@@ -76,6 +77,7 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 	current, err := pgrows.NewRevision(ctx, name+"-revision", &pgrows.RevisionArgs{
 		Schema:   pulumi.String(table.Schema),
 		Table:    pulumi.String(table.Name),
+		Column:   pulumi.String(args.VersionColumn),
 		Triggers: c.triggers(),
 	}, c.inside(m, provider, args.DependsOn...)...)
 	if err != nil {
@@ -94,6 +96,7 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_LOG_STREAM_PREFIX": pulumi.String(args.LogStreamPrefix),
 		"MIGRATE_SECRET_ARN":        args.OwnerURLSecretARN,
 		"MIGRATE_VERSION_TABLE":     pulumi.String(table.String()),
+		"MIGRATE_VERSION_COLUMN":    pulumi.String(args.VersionColumn),
 		"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
 		"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
 		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),

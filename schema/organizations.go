@@ -38,10 +38,15 @@ type Organizations struct {
 	rows *pgrows.Rows
 }
 
-// Ready is the rows.
-func (o *Organizations) Ready() []pulumi.CustomResource { return []pulumi.CustomResource{o.rows} }
+// Ready is the rows; none where none are listed.
+func (o *Organizations) Ready() []pulumi.CustomResource {
+	if o.rows == nil {
+		return nil
+	}
+	return []pulumi.CustomResource{o.rows}
+}
 
-// NewOrganizations declares the rows.
+// NewOrganizations declares the rows. Without any it declares nothing: another application has no such table.
 func NewOrganizations(ctx *pulumi.Context, name string, args *OrganizationsArgs, opts ...pulumi.ResourceOption) (*Organizations, error) {
 	if !slices.Contains(pgrows.Removals(), args.OnRemove) {
 		return nil, fmt.Errorf("organizations: on remove: found %q; allowed: %s", args.OnRemove, strings.Join(pgrows.Removals(), ", "))
@@ -64,6 +69,9 @@ func NewOrganizations(ctx *pulumi.Context, name string, args *OrganizationsArgs,
 	g := &Organizations{}
 	if err := ctx.RegisterComponentResource("plan-charge:schema:Organizations", name, g, opts...); err != nil {
 		return nil, err
+	}
+	if len(rows) == 0 {
+		return g, ctx.RegisterResourceOutputs(g, pulumi.Map{})
 	}
 	c := args.Connection
 	provider, err := c.rows(ctx, name+"-postgres", pulumi.Parent(g), order.After(args.DependsOn...))

@@ -83,7 +83,7 @@ func migrationArgs() *schema.MigrationArgs {
 		Connection: connection(), Cluster: pulumi.String("cluster"), TaskDefinition: pulumi.String("arn:aws:ecs:eu-west-3:1:task-definition/migration:3"),
 		Container: "backend", Image: pulumi.String("backend:1"), Command: []string{"alembic", "upgrade", "head"},
 		SubnetIDs: pulumi.ToStringArray([]string{"subnet-1", "subnet-2"}), SecurityGroupIDs: pulumi.ToStringArray([]string{"sg-1"}),
-		LogGroup: pulumi.String("/migration"), LogStreamPrefix: "ecs", OwnerURLSecretARN: pulumi.String("arn:secret"), VersionTable: "alembic_version",
+		LogGroup: pulumi.String("/migration"), LogStreamPrefix: "ecs", OwnerURLSecretARN: pulumi.String("arn:secret"), VersionTable: "alembic_version", VersionColumn: "version",
 		Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second, Environment: map[string]string{"AWS_REGION": "eu-west-3"},
 	}
 }
@@ -116,7 +116,7 @@ func TestMigration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Family() != "migration" || len(s.Subnets) != 2 || s.Timeout != 30*time.Minute || s.LockTimeout != 10*time.Second || len(s.Command) != 3 || s.VersionTable.Name != "alembic_version" ||
+	if s.Family() != "migration" || len(s.Subnets) != 2 || s.Timeout != 30*time.Minute || s.LockTimeout != 10*time.Second || len(s.Command) != 3 || s.VersionTable.Name != "alembic_version" || s.VersionTable.Column != "version" ||
 		s.Key != `backend:1 ["alembic","upgrade","head"] 4` || s.LogStreamPrefix != "ecs" || s.SecretARN != "arn:secret" {
 		t.Errorf("settings: %+v", s)
 	}
@@ -129,7 +129,7 @@ func TestMigration(t *testing.T) {
 	if p := e["migration-postgres"].Inputs; p["password"] != "owner-password" || !e["migration-postgres"].IsSecret("password") || p["host"] != "db.example" || p["sslMode"] != "require" {
 		t.Errorf("provider: %v", p)
 	}
-	if r := e["migration-revision"].Inputs; r["table"] != "alembic_version" || r["schema"] != "public" || fmt.Sprint(r["triggers"]) != "[db-ABC]" {
+	if r := e["migration-revision"].Inputs; r["table"] != "alembic_version" || r["column"] != "version" || r["schema"] != "public" || fmt.Sprint(r["triggers"]) != "[db-ABC]" {
 		t.Errorf("revision: %v", r)
 	}
 }
@@ -173,6 +173,18 @@ func TestOrganizations(t *testing.T) {
 		if fmt.Sprint(rows[key]) != want {
 			t.Errorf("%s is %v, want %s", key, rows[key], want)
 		}
+	}
+
+	none := &schema.OrganizationsArgs{Connection: connection(), OnRemove: "retain"}
+	e, err = program(t, func(ctx *pulumi.Context) error {
+		o, err := schema.NewOrganizations(ctx, "none", none)
+		if err == nil && len(o.Ready()) > 0 {
+			t.Errorf("without rows others wait for %v", o.Ready())
+		}
+		return err
+	})
+	if err != nil || e["none-rows"] != nil {
+		t.Errorf("without rows there are rows all the same (%v)", err)
 	}
 
 	args.Organizations = append(args.Organizations, args.Organizations[0])

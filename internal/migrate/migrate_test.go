@@ -653,7 +653,7 @@ func TestFromEnv(t *testing.T) {
 		"MIGRATE_CLUSTER": "c", "MIGRATE_TASK_DEFINITION": "arn:aws:ecs:eu-west-3:1:task-definition/plan-charge-prod-migration:12",
 		"MIGRATE_CONTAINER": "backend", "MIGRATE_COMMAND": `["sh","-c","cd /app && alembic upgrade head"]`, "MIGRATE_SUBNETS": "subnet-1, subnet-2",
 		"MIGRATE_SECURITY_GROUPS": "sg-1", "MIGRATE_LOG_GROUP": "/g", "MIGRATE_LOG_STREAM_PREFIX": "p", "MIGRATE_SECRET_ARN": "arn",
-		"MIGRATE_VERSION_TABLE": "app.versions", "MIGRATE_TIMEOUT": "45m",
+		"MIGRATE_VERSION_TABLE": "app.versions", "MIGRATE_VERSION_COLUMN": "version", "MIGRATE_TIMEOUT": "45m",
 	}
 	look := func(env map[string]string) func(string) (string, bool) {
 		return func(k string) (string, bool) { v, ok := env[k]; return v, ok }
@@ -662,7 +662,7 @@ func TestFromEnv(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Family() != "plan-charge-prod-migration" || s.VersionTable != versiontable.New("app", "versions", "") || s.Timeout != 45*time.Minute || len(s.Subnets) != 2 || len(s.Command) != 3 {
+	if s.Family() != "plan-charge-prod-migration" || s.VersionTable != versiontable.New("app", "versions", "version") || s.Timeout != 45*time.Minute || len(s.Subnets) != 2 || len(s.Command) != 3 {
 		t.Errorf("got %+v", s)
 	}
 

@@ -56,6 +56,7 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 	if s.VersionTable, err = versiontable.Parse(name); err != nil {
 		r.Mistake("MIGRATE_VERSION_TABLE", fmt.Sprintf("%q", name), versiontable.Allowed, versiontable.Example)
 	}
+	s.VersionTable.Column = r.Optional("MIGRATE_VERSION_COLUMN", s.VersionTable.Column)
 	if s.TaskDefinition != "" && s.Family() == "" {
 		r.Mistake("MIGRATE_TASK_DEFINITION", fmt.Sprintf("%q", s.TaskDefinition), "a task definition's ARN or family:revision", "plan-charge-prod-migration:7")
 	}

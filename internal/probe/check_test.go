@@ -64,6 +64,17 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 	}
 }
 
+// Without a login, what is left is asked where every service is.
+func TestStandardChecksWithoutALogin(t *testing.T) {
+	var asked []string
+	for _, c := range probe.Standard("/health", "", "") {
+		asked = append(asked, c.Verb()+" "+c.Path)
+	}
+	if got := strings.Join(asked, ", "); got != "GET /health, GET /verify-{nonce}" {
+		t.Errorf("asked: %s", got)
+	}
+}
+
 func TestStandardChecks(t *testing.T) {
 	checks := map[string]probe.Check{}
 	for _, c := range probe.Standard("/health", "/login", "1.2.3") {

@@ -22,6 +22,7 @@ import (
 	"plan-charge/internal/testkit"
 	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/backend"
+	"plan-charge/sandbox/image"
 )
 
 const (
@@ -36,8 +37,7 @@ const (
 
 var (
 	server *postgres.Server
-	appDir string
-	python string
+	app    image.Program
 )
 
 func TestMain(m *testing.M) {
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		if appDir, python, err = backend.Ensure(ctx, os.Stdout); err != nil {
+		if app, err = backend.Ensure(ctx, os.Stdout); err != nil {
 			fmt.Println(err)
 			return 1
 		}
@@ -109,8 +109,8 @@ func value(t *testing.T, database, sql string) string {
 }
 
 func environment(tag, database string, more ...string) []string {
-	env := []string{"PATH=" + filepath.Dir(python) + ":" + os.Getenv("PATH"), "DATABASE_URL=" + database}
-	for name, v := range backend.Env(tag) {
+	env := []string{"PATH=" + app.Bin + ":" + os.Getenv("PATH"), "DATABASE_URL=" + database}
+	for name, v := range image.Env(tag) {
 		env = append(env, name+"="+v)
 	}
 	return append(env, more...)
@@ -118,8 +118,8 @@ func environment(tag, database string, more ...string) []string {
 
 // alembic runs the command as a task does, from its PATH in /app.
 func alembic(ctx context.Context, tag, database string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(python), "alembic"), args...)
-	cmd.Dir, cmd.Env = appDir, environment(tag, database)
+	cmd := exec.CommandContext(ctx, filepath.Join(app.Bin, "alembic"), args...)
+	cmd.Dir, cmd.Env = app.Dir, environment(tag, database)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -149,10 +149,10 @@ func launch(t *testing.T, tag, database string, more ...string) *service {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	command := backend.Command()
+	command := app.Command
 	s := &service{url: fmt.Sprintf("http://127.0.0.1:%d", port), log: &testkit.Buffer{}, done: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(filepath.Dir(python), command[0]), command[1:]...)
-	s.cmd.Dir = appDir
+	s.cmd = exec.Command(filepath.Join(app.Bin, command[0]), command[1:]...)
+	s.cmd.Dir = app.Dir
 	s.cmd.Env = environment(tag, database, append(more, "HOST=127.0.0.1", fmt.Sprintf("PORT=%d", port))...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {

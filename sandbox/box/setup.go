@@ -32,7 +32,7 @@ func (b *Box) Prepare(ctx context.Context, w io.Writer) error {
 	if _, err := emulator.Ensure(ctx, w); err != nil {
 		return err
 	}
-	if _, _, err := backend.Ensure(ctx, w); err != nil {
+	if _, err := backend.Ensure(ctx, w); err != nil {
 		return err
 	}
 	if b.Tools, err = toolchain.Ensure(ctx, w); err != nil {

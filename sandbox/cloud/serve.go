@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"plan-charge/sandbox/backend"
@@ -17,17 +15,19 @@ import (
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
+	"plan-charge/sandbox/image"
 )
 
 // Serve is the background process of a sandbox: it runs all parts until it is told to end or one of them fails.
 func Serve(ctx context.Context, b *box.Box) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	images, err := images(ctx)
+	sample, err := backend.Ensure(ctx, os.Stderr)
 	if err != nil {
 		return err
 	}
+	images := image.Registry{Sample: sample, Added: image.Store{Dir: b.File("images")}}
 	socket := b.File("engine.sock")
-	containers, err := engine.New(engine.Options{Socket: socket, Dir: b.File("engine"), Images: images, Log: log.With("part", "engine")})
+	containers, err := engine.New(engine.Options{Socket: socket, Dir: b.File("engine"), Images: images.Find, Log: log.With("part", "engine")})
 	if err != nil {
 		return err
 	}
@@ -89,25 +89,4 @@ func inOrder(ctx context.Context, parts ...func(context.Context) error) error {
 	}
 	group.Wait()
 	return errors.Join(errs...)
-}
-
-// images are what the sandbox's registry holds: PostgreSQL in every version that can be had, and every tag of the sample backend.
-func images(ctx context.Context) (func(string) engine.Image, error) {
-	dir, python, err := backend.Ensure(ctx, os.Stderr)
-	if err != nil {
-		return nil, err
-	}
-	bin := filepath.Dir(python)
-	return func(reference string) engine.Image {
-		repository, tag, _ := strings.Cut(reference, ":")
-		switch {
-		case repository == "postgres":
-			return engine.PostgresImage{Tag: tag}
-		case strings.HasSuffix(repository, "plan-charge/backend") && tag != "" && !strings.HasPrefix(tag, "missing"):
-			return engine.CommandImage{
-				Dir: dir, Workdir: backend.Workdir, Command: backend.Command(), Path: bin, Env: backend.Env(tag),
-			}
-		}
-		return nil
-	}, nil
 }

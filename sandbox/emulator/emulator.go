@@ -14,13 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"plan-charge/internal/lastlines"
-	"plan-charge/internal/progress"
-	"plan-charge/internal/testkit/cache"
+	"plan-charge/sandbox/venv"
 )
 
 // requirements pins MiniStack and everything it uses.
@@ -31,9 +29,6 @@ var requirements string
 //go:embed launch.py
 var launcher []byte
 
-// ErrNoPython means that this machine has no Python that can make virtual environments.
-var ErrNoPython = errors.New("no usable Python 3")
-
 const (
 	// readyTimeout bounds the wait for the emulator to answer. Importing it takes two seconds on an idle machine.
 	readyTimeout = 90 * time.Second
@@ -42,50 +37,9 @@ const (
 
 // Ensure installs the emulator into the cache where it is missing and returns its virtual environment. Progress goes to w.
 func Ensure(ctx context.Context, w io.Writer) (string, error) {
-	python, version, err := findPython(ctx)
-	if err != nil {
-		return "", err
-	}
-	// A virtual environment points to the Python that made it.
-	key := cache.Key(requirements, python, version)
-	return cache.Ensure(ctx, "emulator", key, func(dir string) (err error) {
-		step := progress.Start(w, "install the AWS emulator (MiniStack, from PyPI)", 40*time.Second)
-		defer func() { step.Done(err) }()
-		if out, err := exec.CommandContext(ctx, python, "-m", "venv", dir).CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s cannot make a virtual environment (Debian and Ubuntu: apt-get install python3-venv): %w\n%s",
-				ErrNoPython, python, err, lastlines.Of(string(out), 5))
-		}
-		step.Note("downloading packages")
-		file := filepath.Join(dir, "requirements.txt")
-		if err := os.WriteFile(file, []byte(requirements), 0o644); err != nil {
-			return err
-		}
-		// Run as a module: the environment is renamed into place, and its scripts remember where they were made.
-		cmd := exec.CommandContext(ctx, filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet",
-			"--disable-pip-version-check", "--no-input", "--requirement", file)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("install the AWS emulator: %w (is the Python package index reachable? PIP_INDEX_URL names another one)\n%s",
-				err, lastlines.Of(string(out), 8))
-		}
-		return nil
+	return venv.Ensure(ctx, w, venv.Options{
+		Name: "emulator", What: "install the AWS emulator (MiniStack, from PyPI)", Takes: 40 * time.Second, Requirements: requirements,
 	})
-}
-
-func findPython(ctx context.Context) (path, version string, err error) {
-	path, err = exec.LookPath("python3")
-	if err != nil {
-		return "", "", fmt.Errorf("%w: install Python 3.10 or newer (Debian and Ubuntu: apt-get install python3 python3-venv)", ErrNoPython)
-	}
-	out, err := exec.CommandContext(ctx, path, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])").Output()
-	if err != nil {
-		return "", "", fmt.Errorf("%w: %s does not run: %w", ErrNoPython, path, err)
-	}
-	version = strings.TrimSpace(string(out))
-	var major, minor int
-	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil || major != 3 || minor < 10 {
-		return "", "", fmt.Errorf("%w: %s is version %s, but 3.10 or newer is needed", ErrNoPython, path, version)
-	}
-	return path, version, nil
 }
 
 // Options say how the emulator runs.
@@ -274,10 +228,4 @@ func (e *Emulator) portFree() error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-}
-
-// Python returns the Python that virtual environments are made with.
-func Python(ctx context.Context) (string, error) {
-	path, _, err := findPython(ctx)
-	return path, err
 }

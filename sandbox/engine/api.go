@@ -62,9 +62,6 @@ func (e *Engine) handler() http.Handler {
 	handle("GET /version", func(w http.ResponseWriter, r *http.Request) error {
 		return reply(w, 200, map[string]any{"Version": "24.0.0", "ApiVersion": apiVersion, "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"})
 	})
-	handle("GET /info", func(w http.ResponseWriter, r *http.Request) error {
-		return reply(w, 200, map[string]any{"ID": "plan-charge-processes", "Name": "plan-charge", "Containers": len(e.list()), "ContainersRunning": e.Running(), "OSType": "linux"})
-	})
 	handle("GET /images/{ref...}", e.imageInspect) // …/json: a reference may hold slashes
 	handle("POST /images/create", e.imagePull)
 	handle("GET /distribution/{ref...}", e.distribution)
@@ -73,10 +70,10 @@ func (e *Engine) handler() http.Handler {
 	handle("GET /containers/{id}/json", e.inspect)
 	handle("POST /containers/{id}/start", e.startContainer)
 	handle("POST /containers/{id}/stop", e.stopContainer)
-	handle("POST /containers/{id}/restart", e.restartContainer)
 	handle("POST /containers/{id}/kill", e.kill)
 	handle("POST /containers/{id}/wait", e.wait)
 	handle("GET /containers/{id}/logs", e.logs)
+	handle("GET /containers/{id}/listening", e.listening)
 	handle("PUT /containers/{id}/archive", e.putArchive)
 	handle("DELETE /containers/{id}", e.removeContainer)
 	handle("POST /containers/{id}/exec", e.execCreate)
@@ -85,7 +82,6 @@ func (e *Engine) handler() http.Handler {
 	handle("GET /volumes", e.volumeList)
 	handle("GET /volumes/{name}", e.volumeInspect)
 	handle("DELETE /volumes/{name}", e.volumeRemove)
-	handle("GET /networks", func(w http.ResponseWriter, r *http.Request) error { return reply(w, 200, []any{}) })
 	handle("/", func(w http.ResponseWriter, r *http.Request) error {
 		return notFound("%s %s is not offered by the process engine", r.Method, r.URL.Path)
 	})
@@ -236,7 +232,7 @@ func (e *Engine) create(w http.ResponseWriter, r *http.Request) error {
 		return failure{http.StatusBadRequest, fmt.Sprintf("Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)}
 	}
 	c := &container{
-		engine: e, image: image, env: map[string]string{}, command: append(req.Entrypoint, req.Cmd...), files: map[string][]byte{},
+		engine: e, image: image, env: map[string]string{}, command: append(req.Entrypoint, req.Cmd...),
 		record: record{
 			ID: id, Name: name, Reference: req.Image, Labels: req.Labels, IP: e.address(), Ports: map[string]int{},
 			Volumes: map[string]string{}, Created: time.Now(),
@@ -431,19 +427,6 @@ func (e *Engine) stopContainer(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	c.stop(grace(r))
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-func (e *Engine) restartContainer(w http.ResponseWriter, r *http.Request) error {
-	c, err := e.container(r)
-	if err != nil {
-		return err
-	}
-	c.stop(grace(r))
-	if err := c.start(); err != nil {
-		return err
-	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

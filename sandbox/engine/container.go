@@ -39,7 +39,6 @@ type container struct {
 	image   Image // nil for one that an earlier engine created
 	env     map[string]string
 	command []string
-	files   map[string][]byte // what was copied in before the start
 
 	mu      sync.Mutex
 	record  record

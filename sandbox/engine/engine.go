@@ -36,9 +36,8 @@ type Options struct {
 
 // Engine is a process engine.
 type Engine struct {
-	opt     Options
-	subnet  [2]byte // second and third byte of this engine's loopback addresses
-	started time.Time
+	opt    Options
+	subnet [2]byte // second and third byte of this engine's loopback addresses
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -75,7 +74,7 @@ func New(o Options) (*Engine, error) {
 	}
 	sum := sha256.Sum256([]byte(o.Dir))
 	e := &Engine{
-		opt: o, subnet: [2]byte{64 + sum[0]%128, sum[1]}, started: time.Now(),
+		opt: o, subnet: [2]byte{64 + sum[0]%128, sum[1]},
 		containers: map[string]*container{}, execs: map[string]*execution{}, changed: make(chan struct{}), locked: lock,
 	}
 	if err := e.load(); err != nil {
@@ -104,12 +103,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		err = nil
 	}
-	e.StopAll(10 * time.Second)
+	e.stopAll(10 * time.Second)
 	return errors.Join(err, srv.Close(), e.locked.Close())
 }
 
-// StopAll stops every running container, and kills what has not ended after grace.
-func (e *Engine) StopAll(grace time.Duration) {
+// stopAll stops every running container, and kills what has not ended after grace.
+func (e *Engine) stopAll(grace time.Duration) {
 	var wg sync.WaitGroup
 	for _, c := range e.list() {
 		wg.Go(func() { c.stop(grace) })

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func newEngine(dir string) (*engine.Engine, error) {
 		name, tag, _ := strings.Cut(ref, ":")
 		shell := engine.CommandImage{
 			Dir: dir, Workdir: "/app", Command: []string{"sh", "-c", "echo default $GREETING; exec sleep 60"}, Env: map[string]string{"GREETING": "hello"},
-			Tools: map[string][]string{"greet": {"echo", "it's"}},
+			Path: filepath.Join(dir, "bin"),
 		}
 		switch name {
 		case "shell":
@@ -202,9 +203,20 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
+func writeProgram(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func start(t *testing.T) *docker {
 	t.Helper()
 	dir := shortDir(t)
+	writeProgram(t, filepath.Join(dir, "bin", "greet"), "#!/bin/sh\necho \"it's\" \"$@\"\n")
 	e, err := newEngine(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -291,8 +303,9 @@ func TestCommands(t *testing.T) {
 		{"work folder", []string{"sh", "-c", "cd /app && pwd"}, 0, "DIR\n"},
 		{"work folder as part", []string{"echo", "/app/x", "/apple", "a/app"}, 0, "DIR/x /apple a/app\n"},
 		{"environment", []string{"sh", "-c", `echo "$GREETING $GIVEN"`}, 0, "hello a b=c\n"},
-		{"tool", []string{"greet", "you"}, 0, "it's you\n"},
-		{"tool in a shell", []string{"sh", "-c", "greet 'you two'"}, 0, "it's you two\n"},
+		{"every address", []string{"echo", "0.0.0.0", "--bind=0.0.0.0:80", "10.0.0.0.0"}, 0, "IP --bind=IP:80 10.0.0.0.0\n"},
+		{"program of the image", []string{"greet", "you"}, 0, "it's you\n"},
+		{"program of the image in a shell", []string{"sh", "-c", "greet 'you two'"}, 0, "it's you two\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := &docker{t, d.dir, d.client}
@@ -301,7 +314,10 @@ func TestCommands(t *testing.T) {
 			if code := d.wait(id); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
-			if want, got := strings.ReplaceAll(tc.log, "DIR", d.dir), d.logs(id, "&follow=1"); got != want {
+			var c inspected
+			d.must(200, "GET", "/containers/"+id+"/json", nil, &c)
+			want := strings.NewReplacer("DIR", d.dir, "IP", c.NetworkSettings.IPAddress).Replace(tc.log)
+			if got := d.logs(id, "&follow=1"); got != want {
 				t.Errorf("log %q, want %q", got, want)
 			}
 			d.must(204, "DELETE", "/containers/"+id, nil, nil)
@@ -371,6 +387,54 @@ func TestExec(t *testing.T) {
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.State.Pid))
 	if err == nil && bytes.Contains(args, []byte("s3cr3t")) {
 		t.Error("the secret is on the command line")
+	}
+}
+
+// TestListening looks at a program that listens at its own address, and at one that the same process started.
+func TestListening(t *testing.T) {
+	d := start(t)
+	const program = `
+import os, socket, subprocess, sys, time
+s = socket.create_server((os.environ["HOST"], 0)); six = socket.create_server(("::1", 0), family=socket.AF_INET6)
+print(s.getsockname()[1], six.getsockname()[1], flush=True)
+if len(sys.argv) > 1: time.sleep(60)
+subprocess.Popen([sys.executable, *sys.orig_argv[1:], "child"]).wait()`
+	id := d.create("listens", map[string]any{"Cmd": []string{"python3", "-c", program}})
+	d.must(409, "GET", "/containers/"+id+"/listening", nil, nil)
+	other := d.create("silent", map[string]any{})
+	for _, c := range []string{id, other} {
+		d.must(204, "POST", "/containers/"+c+"/start", nil, nil)
+	}
+	var c inspected
+	d.must(200, "GET", "/containers/"+id+"/json", nil, &c)
+	var lines []string
+	for end := time.Now().Add(10 * time.Second); len(lines) < 2; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the program says %q", lines)
+		}
+		lines = strings.Split(strings.TrimSpace(d.logs(id, "")), "\n")
+	}
+	var own [2]int
+	if _, err := fmt.Sscan(lines[0], &own[0], &own[1]); err != nil {
+		t.Fatal(err)
+	}
+	var child [2]int
+	if _, err := fmt.Sscan(lines[1], &child[0], &child[1]); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	d.must(200, "GET", "/containers/"+id+"/listening", nil, &got)
+	for _, want := range []string{
+		fmt.Sprintf("%s:%d", c.NetworkSettings.IPAddress, own[0]), fmt.Sprintf("[::1]:%d", own[1]),
+		fmt.Sprintf("%s:%d", c.NetworkSettings.IPAddress, child[0]), fmt.Sprintf("[::1]:%d", child[1]),
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is not among %v", want, got)
+		}
+	}
+	d.must(200, "GET", "/containers/"+other+"/listening", nil, &got)
+	if len(got) != 0 {
+		t.Errorf("a container that listens on nothing listens on %v", got)
 	}
 }
 

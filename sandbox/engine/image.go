@@ -70,11 +70,8 @@ type CommandImage struct {
 	Dir, Workdir string
 	// Command runs when the container names none. Strings starting with $ are taken from the environment.
 	Command []string
-	// Path is put before PATH. Tools are programs in it that stand for others: name to command.
+	// Path is a folder that is put before PATH, "" for none.
 	Path string
-	// Tools maps a program that images have on their PATH to the command that is the same here, such as
-	// "alembic" to {"/venv/bin/python", "-m", "alembic"}.
-	Tools map[string][]string
 	// Env is the image's own environment. The container's wins.
 	Env map[string]string
 }
@@ -96,22 +93,21 @@ func (i CommandImage) Start(_ context.Context, s Spec) (Process, error) {
 	return startCommand(cmd)
 }
 
+// everywhere is how a command line asks to listen on all of a container's addresses. Here there is one that is its own.
+var everywhere = regexp.MustCompile(`(^|[^0-9.])0\.0\.0\.0($|[^0-9.])`)
+
 // Exec prepares a command with the container's environment, folder and programs.
 func (i CommandImage) Exec(s Spec, argv []string) (*exec.Cmd, error) {
 	if len(argv) == 0 {
 		return nil, errors.New("no command specified")
 	}
-	bin := filepath.Join(s.Dir, "bin")
-	if err := i.writeTools(bin); err != nil {
-		return nil, err
-	}
-	path := bin + string(os.PathListSeparator) + os.Getenv("PATH")
+	path := os.Getenv("PATH")
 	if i.Path != "" {
-		path = bin + string(os.PathListSeparator) + i.Path + string(os.PathListSeparator) + os.Getenv("PATH")
+		path = i.Path + string(os.PathListSeparator) + path
 	}
 	args := make([]string, len(argv))
 	for n, arg := range argv {
-		args[n] = i.here(arg)
+		args[n] = everywhere.ReplaceAllString(i.here(arg), "${1}"+s.IP+"${2}")
 	}
 	program, err := lookPath(args[0], path, i.Dir)
 	if err != nil {
@@ -147,31 +143,6 @@ func (i CommandImage) here(arg string) string {
 	}
 	path := regexp.MustCompile(`(^|[\s"'=:;(])` + regexp.QuoteMeta(i.Workdir) + `(/|$|[\s"';:)&|])`)
 	return path.ReplaceAllString(arg, "${1}"+strings.ReplaceAll(i.Dir, "$", "$$")+"${2}")
-}
-
-func (i CommandImage) writeTools(bin string) error {
-	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return err
-	}
-	for name, command := range i.Tools {
-		file := filepath.Join(bin, name)
-		if _, err := os.Stat(file); err == nil {
-			continue
-		}
-		var quoted []string
-		for _, arg := range command {
-			quoted = append(quoted, "'"+strings.ReplaceAll(arg, "'", `'\''`)+"'")
-		}
-		text := "#!/bin/sh\nexec " + strings.Join(quoted, " ") + " \"$@\"\n"
-		// Written aside and renamed: another command of the same container may be reading it.
-		if err := os.WriteFile(file+".new", []byte(text), 0o755); err != nil {
-			return err
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func lookPath(program, path, dir string) (string, error) {

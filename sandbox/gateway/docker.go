@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 )
 
 // docker runs health checks in containers.
@@ -61,19 +63,12 @@ func (d *docker) call(ctx context.Context, method, path string, in, out any) err
 
 // exec runs a command in a task's container and returns its exit code. It is ended when ctx is.
 func (d *docker) exec(ctx context.Context, task, container string, argv []string) (int, error) {
-	filters, err := json.Marshal(map[string][]string{"label": {"com.amazonaws.ecs.task-arn=" + task, "com.amazonaws.ecs.container-name=" + container}})
+	id, err := d.find(ctx, task, container)
 	if err != nil {
 		return 0, err
 	}
-	var found []struct{ Id string }
-	if err := d.call(ctx, http.MethodGet, "/containers/json?filters="+url.QueryEscape(string(filters)), nil, &found); err != nil {
-		return 0, err
-	}
-	if len(found) == 0 {
-		return 0, errNoContainer
-	}
 	var created struct{ Id string }
-	if err := d.call(ctx, http.MethodPost, "/containers/"+found[0].Id+"/exec", map[string]any{"Cmd": argv, "AttachStdout": true, "AttachStderr": true}, &created); err != nil {
+	if err := d.call(ctx, http.MethodPost, "/containers/"+id+"/exec", map[string]any{"Cmd": argv, "AttachStdout": true, "AttachStderr": true}, &created); err != nil {
 		return 0, err
 	}
 	if err := d.call(ctx, http.MethodPost, "/exec/"+created.Id+"/start", map[string]any{"Detach": false}, nil); err != nil {
@@ -87,4 +82,44 @@ func (d *docker) exec(ctx context.Context, task, container string, argv []string
 		return 0, errors.New("the command has not ended")
 	}
 	return *state.ExitCode, nil
+}
+
+// find returns the id of a task's running container.
+func (d *docker) find(ctx context.Context, task, container string) (string, error) {
+	filters, err := json.Marshal(map[string][]string{"label": {"com.amazonaws.ecs.task-arn=" + task, "com.amazonaws.ecs.container-name=" + container}})
+	if err != nil {
+		return "", err
+	}
+	var found []struct{ Id string }
+	if err := d.call(ctx, http.MethodGet, "/containers/json?filters="+url.QueryEscape(string(filters)), nil, &found); err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", errNoContainer
+	}
+	return found[0].Id, nil
+}
+
+// silent says that nothing in a task's container listens on its port, and what does; "" when something does, or where it is
+// not known.
+func (d *docker) silent(ctx context.Context, task string, a attachment) string {
+	id, err := d.find(ctx, task, a.ContainerName)
+	if err != nil {
+		return ""
+	}
+	var listening []netip.AddrPort
+	if err := d.call(ctx, http.MethodGet, "/containers/"+id+"/listening", nil, &listening); err != nil {
+		return ""
+	}
+	var elsewhere []string
+	for _, address := range listening {
+		if int(address.Port()) == a.ContainerPort {
+			return ""
+		}
+		elsewhere = append(elsewhere, address.String())
+	}
+	if len(elsewhere) == 0 {
+		return fmt.Sprintf(": nothing listens on port %d, nor on any other", a.ContainerPort)
+	}
+	return fmt.Sprintf(": nothing listens on port %d, but on %s", a.ContainerPort, strings.Join(elsewhere, ", "))
 }

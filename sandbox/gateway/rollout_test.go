@@ -72,7 +72,7 @@ func (s *site) version(t *testing.T, version string) string {
 			"command":  []string{"CMD-SHELL", `python3 -c "import urllib.request; urllib.request.urlopen('http://localhost:8000/any')" || exit 1`},
 			"interval": 5, "retries": 3,
 		}
-		if strings.HasPrefix(version, "sick") || strings.HasPrefix(version, "broken") {
+		if strings.HasPrefix(version, "sick") || strings.HasPrefix(version, "broken") || version == "elsewhere" {
 			delete(container, "healthCheck")
 		}
 	}
@@ -194,6 +194,7 @@ func TestRollouts(t *testing.T) {
 		{version: "sick", reason: "tasks failed to start", task: "Task failed ELB health checks in (target-group"},
 		{version: "broken", reason: "tasks failed to start", task: "Task failed ELB health checks in (target-group"},
 		{version: "hidden-sick", reason: "tasks failed to start", task: "Task failed container health checks"},
+		{version: "elsewhere", reason: "tasks failed to start", task: ": nothing listens on port 8000, but on 127."},
 		{version: "3", good: true},
 	} {
 		t.Run(tc.version, func(t *testing.T) {

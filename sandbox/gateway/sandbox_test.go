@@ -39,7 +39,7 @@ class H(http.server.BaseHTTPRequestHandler):
         self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
     def log_message(self, *a): pass
 print("listening", flush=True)
-http.server.ThreadingHTTPServer((os.environ["HOST"], 8000), H).serve_forever()
+http.server.ThreadingHTTPServer((os.environ["HOST"], 8001 if version == "elsewhere" else 8000), H).serve_forever()
 `
 
 // cloud is a whole sandbox cloud of one test binary.
@@ -114,11 +114,7 @@ func startCloud(dir string) (*cloud, error) {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	socket := filepath.Join(dir, "engine.sock")
-	python, err := emulator.Python(ctx)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
+	python := filepath.Join(venv, "bin", "python")
 	e, err := engine.New(engine.Options{Socket: socket, Dir: filepath.Join(dir, "engine"), Log: log, Images: func(ref string) engine.Image {
 		name, tag, _ := strings.Cut(ref, ":")
 		switch name {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -544,9 +545,13 @@ func (s *scheduler) stop(svc *service, t *task, code, reason string) []deed {
 	t.Stopping, t.withdrawn, t.ready = true, true, false
 	s.outcomes[t.ARN] = outcome{StopCode: code, Reason: reason, Health: s.outcomes[t.ARN].Health, At: time.Now()}
 	attached, ip, arn, cluster := svc.attachments(), t.IP, t.ARN, svc.ClusterARN
+	failed := strings.HasPrefix(reason, "Task failed")
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
+		if failed {
+			reason += s.unheard(ctx, arn, attached)
+		}
 		var wg sync.WaitGroup
 		for _, a := range attached {
 			if ip == "" {
@@ -567,6 +572,21 @@ func (s *scheduler) stop(svc *service, t *task, code, reason string) []deed {
 		s.nudge()
 	}()
 	return nil
+}
+
+// unheard adds to a failed task's reason which port of it nobody listens on, as AWS cannot know.
+func (s *scheduler) unheard(ctx context.Context, arn string, attached []attachment) string {
+	for _, a := range attached {
+		if silent := s.docker.silent(ctx, arn, a); silent != "" {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			o := s.outcomes[arn]
+			o.Reason += silent
+			s.outcomes[arn] = o
+			return silent
+		}
+	}
+	return ""
 }
 
 func (s *scheduler) register(svc *service, t *task, attached []attachment) deed {

@@ -89,9 +89,9 @@ func (b *box) step(t *testing.T, name string, f func(*testing.T, *box)) bool {
 	return t.Run(name, func(t *testing.T) { f(t, &box{b.With(t), t}) })
 }
 
-func destroy(b *box, stack string) {
+func destroy(b *box, stack string, flags ...string) {
 	b.t.Helper()
-	b.Must(b.Pulumi("destroy", "--yes", "--skip-preview", "--stack", stack))
+	b.Must(b.Pulumi(append([]string{"destroy", "--yes", "--skip-preview", "--stack", stack}, flags...)...))
 }
 
 func firstUp(t *testing.T, b *box) {

@@ -105,7 +105,7 @@ func startAccount() (*account, error) {
 	if err := os.WriteFile(a.script, []byte(migration), 0o644); err != nil {
 		return nil, err
 	}
-	if a.python, err = emulator.Python(ctx); err != nil {
+	if a.python, err = exec.LookPath("python3"); err != nil {
 		return nil, err
 	}
 	if a.url, err = startCloud(dir, a.python, a.script); err != nil {
