@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"os"
 
@@ -13,10 +14,22 @@ import (
 	"plan-charge/provider/internal/resource"
 )
 
+// schema is what the provider says of itself. A test compares it with the types.
+//
+//go:embed schema.json
+var schema string
+
 func main() {
-	open := func(s pgdb.Settings) resource.Store { return pgdb.New(s) }
-	if err := p.RunProvider(context.Background(), contract.Name, contract.Version, resource.New(open)); err != nil {
+	if err := p.RunProvider(context.Background(), contract.Name, contract.Version, provider()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func provider() p.Provider {
+	provider := resource.New(func(s pgdb.Settings) resource.Store { return pgdb.New(s) })
+	provider.GetSchema = func(context.Context, p.GetSchemaRequest) (p.GetSchemaResponse, error) {
+		return p.GetSchemaResponse{Schema: schema}, nil
+	}
+	return provider
 }

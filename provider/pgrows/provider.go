@@ -4,10 +4,16 @@ package pgrows
 
 import (
 	"errors"
+	"reflect"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/provider/internal/contract"
+)
+
+var (
+	_ pulumi.ProviderResource = (*Provider)(nil)
+	_ pulumi.Input            = ProviderArgs{}
 )
 
 // Provider is the connection that resources use. Nothing is connected to until a resource needs it.
@@ -36,26 +42,29 @@ type ProviderArgs struct {
 	ConnectTimeout pulumi.IntPtrInput
 }
 
+type providerArgs struct {
+	Host           string  `pulumi:"host"`
+	Port           *int    `pulumi:"port"`
+	Database       string  `pulumi:"database"`
+	Username       string  `pulumi:"username"`
+	Password       string  `pulumi:"password"`
+	SSLMode        *string `pulumi:"sslMode"`
+	SSLRootCert    *string `pulumi:"sslRootCert"`
+	ConnectTimeout *int    `pulumi:"connectTimeout"`
+}
+
+// ElementType gives Pulumi the inputs' keys and types.
+func (ProviderArgs) ElementType() reflect.Type { return reflect.TypeFor[providerArgs]() }
+
 // NewProvider registers a provider, to be given to resources by pulumi.Provider.
 func NewProvider(ctx *pulumi.Context, name string, args *ProviderArgs, opts ...pulumi.ResourceOption) (*Provider, error) {
 	if args == nil || args.Host == nil || args.Database == nil || args.Username == nil || args.Password == nil {
 		return nil, errors.New("pgrows.NewProvider: Host, Database, Username and Password are required")
 	}
-	inputs := pulumi.Map{
-		"host":     args.Host,
-		"database": args.Database,
-		"username": args.Username,
-		"password": pulumi.ToSecret(args.Password),
-	}
-	// A nil pointer input may not go into the map: it would be a value of its own.
-	for key, given := range map[string]pulumi.Input{"sslMode": args.SSLMode, "sslRootCert": args.SSLRootCert, "port": args.Port, "connectTimeout": args.ConnectTimeout} {
-		if given != nil {
-			inputs[key] = given
-		}
-	}
+	inputs := *args
+	inputs.Password = pulumi.ToSecret(args.Password.ToStringOutput()).(pulumi.StringOutput)
 	var p Provider
-	err := ctx.RegisterResource("pulumi:providers:pgrows", name, inputs, &p, withVersion(opts)...)
-	if err != nil {
+	if err := ctx.RegisterResource("pulumi:providers:"+contract.Name, name, inputs, &p, withVersion(opts)...); err != nil {
 		return nil, err
 	}
 	return &p, nil

@@ -1,6 +1,15 @@
 package pgrows
 
-import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+import (
+	"reflect"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+var (
+	_ pulumi.CustomResource = (*Revision)(nil)
+	_ pulumi.Input          = RevisionArgs{}
+)
 
 // Revision watches which revision a database's schema is at, and compares it with the one that the last migration left.
 // It writes nothing.
@@ -27,19 +36,23 @@ type RevisionArgs struct {
 	Triggers pulumi.StringArrayInput
 }
 
+type revisionArgs struct {
+	Schema   *string  `pulumi:"schema"`
+	Table    *string  `pulumi:"table"`
+	Column   *string  `pulumi:"column"`
+	Triggers []string `pulumi:"triggers"`
+}
+
+// ElementType gives Pulumi the inputs' keys and types.
+func (RevisionArgs) ElementType() reflect.Type { return reflect.TypeFor[revisionArgs]() }
+
 // NewRevision registers the revision. Give the connection with pulumi.Provider.
 func NewRevision(ctx *pulumi.Context, name string, args *RevisionArgs, opts ...pulumi.ResourceOption) (*Revision, error) {
 	if args == nil {
 		args = &RevisionArgs{}
 	}
-	inputs := pulumi.Map{}
-	for key, given := range map[string]pulumi.Input{"schema": args.Schema, "table": args.Table, "column": args.Column, "triggers": args.Triggers} {
-		if given != nil {
-			inputs[key] = given
-		}
-	}
 	var r Revision
-	if err := ctx.RegisterResource("pgrows:index:Revision", name, inputs, &r, withVersion(opts)...); err != nil {
+	if err := ctx.RegisterResource("pgrows:index:Revision", name, *args, &r, withVersion(opts)...); err != nil {
 		return nil, err
 	}
 	return &r, nil

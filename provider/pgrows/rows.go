@@ -2,10 +2,16 @@ package pgrows
 
 import (
 	"errors"
+	"reflect"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/provider/internal/contract"
+)
+
+var (
+	_ pulumi.CustomResource = (*Rows)(nil)
+	_ pulumi.Input          = RowsArgs{}
 )
 
 // What becomes of a row that leaves the program.
@@ -59,22 +65,29 @@ type RowsArgs struct {
 	Triggers pulumi.StringArrayInput
 }
 
+type rowsArgs struct {
+	Schema           *string  `pulumi:"schema"`
+	Table            string   `pulumi:"table"`
+	KeyColumns       []string `pulumi:"keyColumns"`
+	Rows             []any    `pulumi:"rows"`
+	Columns          []string `pulumi:"columns"`
+	CreatedAtColumn  *string  `pulumi:"createdAtColumn"`
+	UpdatedAtColumn  *string  `pulumi:"updatedAtColumn"`
+	SoftDeleteColumn *string  `pulumi:"softDeleteColumn"`
+	OnRemove         *string  `pulumi:"onRemove"`
+	Triggers         []string `pulumi:"triggers"`
+}
+
+// ElementType gives Pulumi the inputs' keys and types.
+func (RowsArgs) ElementType() reflect.Type { return reflect.TypeFor[rowsArgs]() }
+
 // NewRows registers the rows. Give the connection with pulumi.Provider.
 func NewRows(ctx *pulumi.Context, name string, args *RowsArgs, opts ...pulumi.ResourceOption) (*Rows, error) {
 	if args == nil || args.Table == nil || args.KeyColumns == nil || args.Rows == nil {
 		return nil, errors.New("pgrows.NewRows: Table, KeyColumns and Rows are required")
 	}
-	inputs := pulumi.Map{"table": args.Table, "keyColumns": args.KeyColumns, "rows": args.Rows}
-	for key, given := range map[string]pulumi.Input{
-		"schema": args.Schema, "columns": args.Columns, "createdAtColumn": args.CreatedAtColumn, "updatedAtColumn": args.UpdatedAtColumn,
-		"softDeleteColumn": args.SoftDeleteColumn, "onRemove": args.OnRemove, "triggers": args.Triggers,
-	} {
-		if given != nil {
-			inputs[key] = given
-		}
-	}
 	var r Rows
-	if err := ctx.RegisterResource("pgrows:index:Rows", name, inputs, &r, withVersion(opts)...); err != nil {
+	if err := ctx.RegisterResource("pgrows:index:Rows", name, *args, &r, withVersion(opts)...); err != nil {
 		return nil, err
 	}
 	return &r, nil

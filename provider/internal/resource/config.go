@@ -32,18 +32,23 @@ type Config struct {
 	ConnectTimeout *int    `pulumi:"connectTimeout,optional"`
 }
 
+var configDocs = map[string]doc{
+	"host":     {"Name or address of the database server, as it is reached from where Pulumi runs, without a port.", `"db.example.com"`},
+	"port":     {"Port of the database server.", `5432`},
+	"database": {"Name of the database.", `"plan_charge"`},
+	"username": {"User to log in as. It needs SELECT, INSERT and UPDATE on the tables (DELETE where rows are deleted) and TEMPORARY on the database.", `"owner"`},
+	"password": {"Password of the user. It is kept secret, and no message holds it.", `"correct horse battery staple"`},
+	"sslMode":  {"How TLS is used: " + strings.Join(pgdb.SSLModes, ", ") + ".", `"verify-full"`},
+	"sslRootCert": {"File with the certificates (PEM) that the server's is verified with. verify-ca and verify-full use the system's without it.",
+		`"certs/rds.pem"`},
+	"connectTimeout": {"Seconds to wait for a connection.", `15`},
+}
+
 // Annotate describes the configuration in the schema.
 func (c *Config) Annotate(a infer.Annotator) {
-	a.Describe(&c.Host, "Name or address of the database server, as it is reached from where Pulumi runs.")
-	a.Describe(&c.Port, "Port of the database server.")
+	describe(a, c, configDocs)
 	a.SetDefault(&c.Port, 5432)
-	a.Describe(&c.Database, "Name of the database.")
-	a.Describe(&c.Username, "User to log in as. It needs SELECT, INSERT and UPDATE on the tables (DELETE where rows are deleted) and TEMPORARY on the database.")
-	a.Describe(&c.Password, "Password of the user. It is kept secret, and no message holds it.")
-	a.Describe(&c.SSLMode, "How TLS is used: "+strings.Join(pgdb.SSLModes, ", ")+".")
 	a.SetDefault(&c.SSLMode, "require")
-	a.Describe(&c.SSLRootCert, "File with the certificates (PEM) that the server's is verified with. verify-ca and verify-full use the system's without it.")
-	a.Describe(&c.ConnectTimeout, "Seconds to wait for a connection.")
 	a.SetDefault(&c.ConnectTimeout, 10)
 }
 

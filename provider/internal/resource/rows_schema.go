@@ -58,12 +58,14 @@ type ColumnType struct {
 	Element string `pulumi:"element"`
 }
 
-// Annotate names the type in the schema.
+// Annotate names and describes the type in the schema.
 func (c *ColumnType) Annotate(a infer.Annotator) {
 	a.SetToken("index", "ColumnType")
-	a.Describe(&c.Name, "The type as PostgreSQL prints it.")
-	a.Describe(&c.Base, "Its internal name, without domains.")
-	a.Describe(&c.Element, "The internal name of an array's elements.")
+	describe(a, c, map[string]doc{
+		"name":    {"The type as PostgreSQL prints it.", `"timestamp with time zone"`},
+		"base":    {"Its internal name, without domains.", `"timestamptz"`},
+		"element": {"The internal name of an array's elements; empty where the type is no array.", `"int4"`},
+	})
 }
 
 // Annotate describes the resource in the schema.
@@ -77,28 +79,41 @@ func (r *Rows) Annotate(a infer.Annotator) {
 		"`'public.organizations/id?createdAtColumn=created_at&updatedAtColumn=updated_at&softDeleteColumn=deleted_at'`.")
 }
 
+// rowsDocs describe the inputs, which are outputs as well.
+var rowsDocs = map[string]doc{
+	"schema":     {"Schema of the table.", `"public"`},
+	"table":      {"Name of the table, exactly as the catalog has it.", `"organizations"`},
+	"keyColumns": {"Columns that tell rows apart. Every row gives each of them a value.", `["id"]`},
+	"rows": {"The rows, each an object of column and value; their order means nothing. Values may be strings, numbers, bools, null, lists (array columns) and objects (JSON columns); " +
+		"a string is read as PostgreSQL reads it for the column's type, in a JSON column as the text of a document. Times without a zone count as UTC.",
+		`[{"id": 1, "name": "Default Organization", "tags": ["first"]}]`},
+	"columns": {"Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are owned only in the rows that name them.",
+		`["name", "website"]`},
+	"createdAtColumn": {"Column of the database's own that is set when a row is inserted, and never again.", `"created_at"`},
+	"updatedAtColumn": {"Column of the database's own that is set when a row is inserted or really changes.", `"updated_at"`},
+	"softDeleteColumn": {"Column that marks deleted rows by a time. Every row that does not name it has NULL there, so that a row that someone marked by hand is mended.",
+		`"deleted_at"`},
+	"onRemove": {"What becomes of a row that leaves the program: `" + contract.Retain + "` it in the table, `" + contract.SoftDelete + "` it (needs softDeleteColumn), or `" + contract.Delete + "` it.",
+		`"softDelete"`},
+	"triggers": {"Values that make the rows be applied again when they change, such as the identity of the database.", `["db-ABCDEFGHIJKL"]`},
+}
+
 // Annotate describes the inputs in the schema.
 func (r *RowsArgs) Annotate(a infer.Annotator) {
-	a.Describe(&r.Schema, "Schema of the table.")
+	describe(a, r, rowsDocs)
 	a.SetDefault(&r.Schema, defaultSchema)
-	a.Describe(&r.Table, "Name of the table, exactly as the catalog has it.")
-	a.Describe(&r.KeyColumns, "Columns that tell rows apart. Every row gives each of them a value.")
-	a.Describe(&r.Rows, "The rows, each an object of column and value; their order means nothing. Values may be strings, numbers, bools, null, lists (array columns) and objects (JSON columns); "+
-		"a string is read as PostgreSQL reads it for the column's type, in a JSON column as the text of a document. Times without a zone count as UTC.")
-	a.Describe(&r.Columns, "Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are owned only in the rows that name them.")
-	a.Describe(&r.CreatedAtColumn, "Column of the database's own that is set when a row is inserted, and never again.")
-	a.Describe(&r.UpdatedAtColumn, "Column of the database's own that is set when a row is inserted or really changes.")
-	a.Describe(&r.SoftDeleteColumn, "Column that marks deleted rows by a time. Every row that does not name it has NULL there, so that a row that someone marked by hand is mended.")
-	a.Describe(&r.OnRemove, "What becomes of a row that leaves the program: `retain` it in the table, `softDelete` it (needs softDeleteColumn), or `delete` it.")
 	a.SetDefault(&r.OnRemove, contract.Retain)
-	a.Describe(&r.Triggers, "Values that make the rows be applied again when they change, such as the identity of the database.")
 }
 
 // Annotate describes the outputs in the schema.
 func (r *RowsState) Annotate(a infer.Annotator) {
-	a.Describe(&r.Rows, "The rows as they were last read or written, by key.")
-	a.Describe(&r.RowCount, "How many rows the program owns.")
-	a.Describe(&r.ColumnTypes, "Types of the columns, remembered so that a preview can compare values without a connection.")
+	describe(a, r, rowsDocs)
+	describe(a, r, map[string]doc{
+		"rows":     {"The rows as they were last read or written, by key.", `{"id=1": {"id": 1, "name": "Default Organization"}}`},
+		"rowCount": {"How many rows the program owns.", `1`},
+		"columnTypes": {"Types of the columns, remembered so that a preview can compare values without a connection.",
+			`{"id": {"name": "integer", "base": "int4", "element": ""}}`},
+	})
 }
 
 // Create only completes the interface.

@@ -1,0 +1,66 @@
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"plan-charge/provider/internal/pgdb"
+)
+
+// connector opens the database of the provider's configuration at first use.
+type connector struct {
+	open func(pgdb.Settings) Store
+
+	mu     sync.Mutex
+	store  Store
+	warned bool
+}
+
+func (c *connector) get(ctx context.Context) Store {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.store == nil {
+		c.store = c.open(infer.GetConfig[Config](ctx).settings())
+	}
+	return c.store
+}
+
+func (c *connector) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.store != nil {
+		c.store.Close()
+	}
+}
+
+// notice warns, once for all resources, when the database is out of reach, so that a plan that could not see it says so.
+func (c *connector) notice(ctx context.Context) {
+	err := c.get(ctx).Glance(ctx, func(context.Context, pgx.Tx) error { return nil })
+	c.unseen(ctx, err)
+}
+
+// unseen warns once about a database that is out of reach.
+func (c *connector) unseen(ctx context.Context, err error) {
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.warned {
+		return
+	}
+	c.warned = true
+	p.GetLogger(ctx).Warning(fmt.Sprintf("%v. The plan compares rows and schema revision with what was read last; what changed in the database since, and whether it takes the new values, could not be seen.", err))
+}
+
+// isUnreachable says whether an error means that nothing is known about the database.
+func isUnreachable(err error) bool {
+	var unreachable *pgdb.UnreachableError
+	return errors.As(err, &unreachable)
+}

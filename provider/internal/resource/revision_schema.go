@@ -1,0 +1,67 @@
+package resource
+
+import (
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"plan-charge/internal/versiontable"
+)
+
+var (
+	_ infer.Annotated = (*Revision)(nil)
+	_ infer.Annotated = (*RevisionArgs)(nil)
+	_ infer.Annotated = (*RevisionState)(nil)
+)
+
+// Revision watches which schema revision a database is at. It writes nothing.
+type Revision struct{ connector *connector }
+
+// RevisionArgs say where the revision is kept.
+type RevisionArgs struct {
+	Schema   *string  `pulumi:"schema,optional"`
+	Table    *string  `pulumi:"table,optional"`
+	Column   *string  `pulumi:"column,optional"`
+	Triggers []string `pulumi:"triggers,optional"`
+}
+
+// RevisionState is what is known about the revision.
+type RevisionState struct {
+	RevisionArgs
+	Revision   string `pulumi:"revision"`
+	Drift      string `pulumi:"drift"`
+	Generation int    `pulumi:"generation"`
+}
+
+// Annotate describes the resource in the schema.
+func (r *Revision) Annotate(a infer.Annotator) {
+	a.SetToken("index", "Revision")
+	a.Describe(&r, "Watches which revision a database's schema is at, and compares it with the one that the last migration left. "+
+		"When somebody changed it by hand, a refresh reports it, and the next update raises `generation`, so that a migration that has it among its triggers runs again. Nothing is written to the database.")
+}
+
+// Annotate describes the inputs in the schema.
+func (r *RevisionArgs) Annotate(a infer.Annotator) {
+	describe(a, r, map[string]doc{
+		"schema":   {"Schema of the version table.", `"public"`},
+		"table":    {"Table that holds the revision, one row for each head.", `"alembic_version"`},
+		"column":   {"Column that holds the revision.", `"version_num"`},
+		"triggers": {"Values that raise `generation` when they change, such as the identity of the database.", `["db-ABCDEFGHIJKL"]`},
+	})
+	a.SetDefault(&r.Schema, versiontable.DefaultSchema)
+	a.SetDefault(&r.Table, versiontable.DefaultTable)
+	a.SetDefault(&r.Column, versiontable.DefaultColumn)
+}
+
+// Annotate describes the outputs in the schema.
+func (r *RevisionState) Annotate(a infer.Annotator) {
+	describe(a, r, map[string]doc{
+		"revision":   {"Revision that the schema is at, as it was last read: several heads are sorted and joined by commas, an empty text means none.", `"0003"`},
+		"drift":      {"How the schema differs from what the last migration left; empty when it does not.", `"at 0002, the last migration left 0003"`},
+		"generation": {"Rises when the schema has to be migrated again.", `1`},
+	})
+}
+
+// WireDependencies keeps generation and drift known in previews, so that a preview shows what runs again.
+func (*Revision) WireDependencies(f infer.FieldSelector, _ *RevisionArgs, state *RevisionState) {
+	f.OutputField(&state.Generation).AlwaysKnown()
+	f.OutputField(&state.Drift).AlwaysKnown()
+}

@@ -1,0 +1,52 @@
+package pgrows_test
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/provider/pgrows"
+)
+
+// Two organizations that every database of the application has. The database sets the times, and an organization that
+// leaves the program is marked as deleted.
+func ExampleNewRows() {
+	pulumi.Run(func(ctx *pulumi.Context) error {
+		database, err := pgrows.NewProvider(ctx, "database", &pgrows.ProviderArgs{
+			Host:     pulumi.String("db.example.com"),
+			Database: pulumi.String("plan_charge"),
+			Username: pulumi.String("owner"),
+			Password: pulumi.String("from a secret"),
+		})
+		if err != nil {
+			return err
+		}
+		organizations, err := pgrows.NewRows(ctx, "organizations", &pgrows.RowsArgs{
+			Table:      pulumi.String("organizations"),
+			KeyColumns: pulumi.ToStringArray([]string{"id"}),
+			Rows: pulumi.Array{
+				pulumi.Map{"id": pulumi.Int(1), "name": pulumi.String("NDA Partners")},
+				pulumi.Map{"id": pulumi.Int(2), "name": pulumi.String("Default Organization")},
+			},
+			CreatedAtColumn:  pulumi.String("created_at"),
+			UpdatedAtColumn:  pulumi.String("updated_at"),
+			SoftDeleteColumn: pulumi.String("deleted_at"),
+			OnRemove:         pulumi.String(pgrows.SoftDelete),
+		}, pulumi.Provider(database))
+		if err != nil {
+			return err
+		}
+		ctx.Export("organizations", organizations.RowCount)
+		return nil
+	})
+}
+
+// A migration that has the generation among its triggers runs again when somebody changed the database's revision by hand.
+func ExampleNewRevision() {
+	pulumi.Run(func(ctx *pulumi.Context) error {
+		revision, err := pgrows.NewRevision(ctx, "revision", nil)
+		if err != nil {
+			return err
+		}
+		ctx.Export("generation", revision.Generation)
+		return nil
+	})
+}
