@@ -47,7 +47,6 @@ func (b *Box) Prepare(ctx context.Context, w io.Writer) error {
 		"AWS_ENDPOINT_URL="+b.GatewayURL(),
 		"AWS_ACCESS_KEY_ID=test",
 		"AWS_SECRET_ACCESS_KEY=test",
-		"AWS_REGION="+Region,
 		"AWS_EC2_METADATA_DISABLED=true",
 		// Without metadata: those files are not written in one step, and one cut short by a kill makes the state unreadable.
 		"PULUMI_BACKEND_URL=file://"+b.File("pulumi")+"?metadata=skip",
