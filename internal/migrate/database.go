@@ -13,6 +13,7 @@ import (
 
 	"plan-charge/internal/progress"
 	"plan-charge/internal/versiontable"
+	"plan-charge/internal/wait"
 )
 
 // database is the owner's connection, which holds the lock as long as it lives.
@@ -58,7 +59,7 @@ func connect(ctx context.Context, ownerURL string, s Settings, patience time.Dur
 				config.Host, config.Port, config.User, attempt, time.Since(started).Round(time.Second), err)
 		}
 		step.Note(fmt.Sprintf("attempt %d failed, trying for %s more", attempt, (patience - time.Since(started)).Round(time.Second)))
-		if err := p.wait(ctx, p.database); err != nil {
+		if err := wait.For(ctx, p.database); err != nil {
 			return nil, err
 		}
 	}
@@ -105,7 +106,7 @@ func (d *database) lock(ctx context.Context, p pace, step *progress.Step) error 
 			who = found
 		}
 		step.Note("held by " + who)
-		if err := p.wait(ctx, p.lock); err != nil {
+		if err := wait.For(ctx, p.lock); err != nil {
 			return ended(err)
 		}
 	}

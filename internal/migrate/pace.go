@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"context"
 	"strings"
 	"time"
 )
@@ -21,18 +20,6 @@ func defaultPace() pace {
 	return pace{
 		task: 2 * time.Second, database: 2 * time.Second, lock: time.Second, patience: 2 * time.Minute,
 		stop: 90 * time.Second, quiet: 2 * time.Second, noStream: 20 * time.Second,
-	}
-}
-
-// wait returns nil after d, or the cause of ctx when that ends first.
-func (pace) wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/progress"
 	"plan-charge/internal/tasklog"
+	"plan-charge/internal/wait"
 )
 
 // logTail is how many of the log's last lines an error repeats.
@@ -32,7 +33,7 @@ func (m *migration) waitForOthers(ctx context.Context) error {
 		for page.HasMorePages() {
 			list, err := page.NextPage(ctx)
 			if err != nil {
-				return fmt.Errorf("look for migration tasks that still run: %w", cause(ctx, err))
+				return fmt.Errorf("look for migration tasks that still run: %w", wait.Cause(ctx, err))
 			}
 			arns = append(arns, list.TaskArns...)
 		}
@@ -42,7 +43,7 @@ func (m *migration) waitForOthers(ctx context.Context) error {
 		arns = arns[len(batch):]
 		found, err := m.ECS.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: &m.Cluster, Tasks: batch})
 		if err != nil {
-			return fmt.Errorf("look at migration tasks that still run: %w", cause(ctx, err))
+			return fmt.Errorf("look at migration tasks that still run: %w", wait.Cause(ctx, err))
 		}
 		for _, task := range found.Tasks {
 			if aws.ToString(task.LastStatus) == stopped {
@@ -123,7 +124,7 @@ func (m *migration) start(ctx context.Context) (string, error) {
 			return "", failure
 		}
 		step.Note(failure.Error() + "; trying again")
-		if err := m.pace.wait(ctx, 5*m.pace.task); err != nil {
+		if err := wait.For(ctx, 5*m.pace.task); err != nil {
 			step.Done(err)
 			return "", fmt.Errorf("start the migration task: %w: %w", err, failure)
 		}
@@ -203,7 +204,7 @@ func (m *migration) follow(ctx context.Context, arn, what string) (end, error) {
 		if waiting := locks.look(ctx, m.db); waiting != "" {
 			step.Note(waiting)
 		}
-		if err := m.pace.wait(ctx, m.pace.task); err != nil {
+		if err := wait.For(ctx, m.pace.task); err != nil {
 			return fail(err)
 		}
 	}
@@ -254,7 +255,7 @@ func (m *migration) drain(ctx context.Context, stream *tasklog.Stream, result *e
 				return // it was there and is gone, or may not be read: waiting brings nothing
 			}
 		}
-		if time.Since(last) >= limit || m.pace.wait(ctx, min(m.pace.task, limit/4)) != nil {
+		if time.Since(last) >= limit || wait.For(ctx, min(m.pace.task, limit/4)) != nil {
 			return
 		}
 	}
@@ -288,20 +289,12 @@ func (m *migration) abandon(ctx context.Context, arn string, stream *tasklog.Str
 			failure.Log, failure.LogErr = result.log, result.logErr
 			return failure
 		}
-		if m.pace.wait(ctx, m.pace.task) != nil {
+		if wait.For(ctx, m.pace.task) != nil {
 			step.Done(errors.New("still there"))
 			failure.After = "it was told to stop and has not yet; the next run will wait for it"
 			return failure
 		}
 	}
-}
-
-// cause prefers the reason why a context ended to the bare fact that a call was cut off.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
 
 func id(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

@@ -16,6 +16,7 @@ import (
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/env"
 	"plan-charge/internal/progress"
+	"plan-charge/internal/wait"
 )
 
 // CloudFront is the part of the CloudFront client that is used.
@@ -32,7 +33,7 @@ var errorCodes = []int32{400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504}
 func (v *verification) distribution(ctx context.Context) error {
 	out, err := v.CloudFront.GetDistributionConfig(ctx, &cloudfront.GetDistributionConfigInput{Id: &v.DistributionID})
 	if err != nil {
-		return fmt.Errorf("read distribution %s: %w", v.DistributionID, cause(ctx, err))
+		return fmt.Errorf("read distribution %s: %w", v.DistributionID, wait.Cause(ctx, err))
 	}
 	ttl := map[int32]int64{}
 	if out.DistributionConfig != nil && out.DistributionConfig.CustomErrorResponses != nil {
@@ -98,13 +99,13 @@ func invalidate(ctx context.Context, i Invalidation, api CloudFront, out io.Writ
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("invalidate distribution %s: %w", i.DistributionID, cause(ctx, err))
+		return fmt.Errorf("invalidate distribution %s: %w", i.DistributionID, wait.Cause(ctx, err))
 	}
 	id, status := aws.ToString(created.Invalidation.Id), aws.ToString(created.Invalidation.Status)
 	step := progress.Start(out, fmt.Sprintf("invalidation %s of %s in distribution %s", id, everything, i.DistributionID), time.Minute)
 	defer func() { step.Done(err) }()
 	for lastAnswer := time.Now(); status != "Completed"; {
-		if err := p.wait(ctx, p.service); err != nil {
+		if err := wait.For(ctx, p.service); err != nil {
 			return fmt.Errorf("invalidation %s of distribution %s is still %s: %w", id, i.DistributionID, status, err)
 		}
 		got, err := api.GetInvalidation(ctx, &cloudfront.GetInvalidationInput{DistributionId: &i.DistributionID, Id: &id})

@@ -15,6 +15,7 @@ import (
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/progress"
 	"plan-charge/internal/tasklog"
+	"plan-charge/internal/wait"
 )
 
 // ECS is the part of the ECS client that is used.
@@ -115,7 +116,7 @@ func (v *verification) awaitRollout(ctx context.Context, step *progress.Step) er
 		default:
 			step.Note("ECS does not answer: " + err.Error())
 		}
-		if err := v.pace.wait(ctx, v.pace.service); err != nil {
+		if err := wait.For(ctx, v.pace.service); err != nil {
 			_, why := look(last, v.TaskDefinition)
 			return v.rolledBack(context.WithoutCancel(ctx), last, why+"; "+err.Error())
 		}
@@ -147,7 +148,7 @@ func (v *verification) service(ctx context.Context) (types.Service, error) {
 type verdict int
 
 const (
-	wait  verdict = iota
+	later verdict = iota
 	good          // it runs what was wanted
 	other         // something else is primary
 	bad           // it failed for good
@@ -169,13 +170,13 @@ func look(s types.Service, wanted string) (verdict, string) {
 	}
 	switch {
 	case primary == nil:
-		return wait, "no primary deployment yet"
+		return later, "no primary deployment yet"
 	case !same(aws.ToString(primary.TaskDefinition), wanted):
 		return other, "it was rolled back, or another deployment has replaced it"
 	case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:
 		return good, "running"
 	}
-	return wait, fmt.Sprintf("rollout is %s, %d of %d tasks run, %d failed", primary.RolloutState, primary.RunningCount, primary.DesiredCount, primary.FailedTasks)
+	return later, fmt.Sprintf("rollout is %s, %d of %d tasks run, %d failed", primary.RolloutState, primary.RunningCount, primary.DesiredCount, primary.FailedTasks)
 }
 
 // same compares task definitions, of which one may be given as family:revision.

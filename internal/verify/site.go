@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"plan-charge/internal/probe"
+	"plan-charge/internal/wait"
 )
 
 // maxBody is how much of an answer is read.
@@ -61,7 +62,7 @@ func (v *verification) site(ctx context.Context) error {
 		if ctx.Err() == nil {
 			fmt.Fprintf(v.out, "%d of %d checks failed, trying them again in %s\n", len(failed), len(v.Checks), pause)
 		}
-		if err := v.pace.wait(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return fmt.Errorf("the site does not answer as it should (%w):\n%w", err, errors.Join(last...))
 		}
 	}
@@ -130,7 +131,7 @@ func send(ctx context.Context, client *http.Client, base *url.URL, site string, 
 	started := time.Now()
 	response, err := client.Do(request)
 	if err != nil {
-		return answer{took: time.Since(started), err: cause(ctx, err)}
+		return answer{took: time.Since(started), err: wait.Cause(ctx, err)}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))

@@ -54,17 +54,6 @@ func defaultPace() pace {
 	return pace{service: 3 * time.Second, first: time.Second, longest: 10 * time.Second, patience: 3, aws: time.Minute, invalidation: 15 * time.Minute}
 }
 
-func (pace) wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
 func run(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) error {
 	hide := redact.New()
 	clean := redact.NewWriter(out, hide)
@@ -95,12 +84,4 @@ type verification struct {
 	out  io.Writer
 	hide *redact.Redactor
 	pace pace
-}
-
-// cause prefers the reason why a context ended to the bare fact that a call was cut off.
-func cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
