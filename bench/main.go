@@ -31,7 +31,7 @@ func bench() error {
 	if err != nil {
 		return err
 	}
-	defer s.Close() // what was measured stands, whatever becomes of the folder
+	defer func() { _ = s.Close() }() // what was measured stands, whatever becomes of the folder
 	box := sandbox{s}
 	if _, err := box.run("setup"); err != nil {
 		return err

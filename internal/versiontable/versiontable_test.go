@@ -91,8 +91,10 @@ func TestCurrent(t *testing.T) {
 		"empty":         {versiontable.New("", "", ""), alembic, ""},
 		"one head":      {versiontable.New("", "", ""), alembic + `INSERT INTO alembic_version VALUES ('0003')`, "0003"},
 		"several heads": {versiontable.New("", "", ""), alembic + `INSERT INTO alembic_version VALUES ('b'), ('a')`, "a,b"},
-		"odd names, a number": {versiontable.New("Odd one", `sche"ma.versions`, "Version"),
-			`CREATE SCHEMA "Odd one"; CREATE TABLE "Odd one"."sche""ma.versions" ("Version" bigint); INSERT INTO "Odd one"."sche""ma.versions" VALUES (7)`, "7"},
+		"odd names, a number": {
+			versiontable.New("Odd one", `sche"ma.versions`, "Version"),
+			`CREATE SCHEMA "Odd one"; CREATE TABLE "Odd one"."sche""ma.versions" ("Version" bigint); INSERT INTO "Odd one"."sche""ma.versions" VALUES (7)`, "7",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := tc.table.Current(context.Background(), begin(t, tc.statements))
@@ -140,8 +142,10 @@ func TestMarkOfADatabase(t *testing.T) {
 		"with key":        {revision + key, `"0003", "image:1 [] 3", true, <nil>`},
 		"key alone":       {key, `"", no key, false, <nil>`},
 		"another comment": {`COMMENT ON TABLE alembic_version IS 'ours';` + key, `"", no key, false, <nil>`},
-		"another column's comment": {revision + `COMMENT ON COLUMN alembic_version.version_num IS 'the revision'`,
-			`"0003", no key, true, <nil>`},
+		"another column's comment": {
+			revision + `COMMENT ON COLUMN alembic_version.version_num IS 'the revision'`,
+			`"0003", no key, true, <nil>`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := show(versiontable.New("", "", "").ReadMark(context.Background(), begin(t, alembic+tc.statements))); got != tc.want {

@@ -122,7 +122,7 @@ func (b *Box) launch(ctx context.Context, hash string) error {
 	for !b.Running() {
 		select {
 		case <-tick.C:
-		case <-ended:
+		case <-ended: //nolint:errcheck // what it wrote into its log says more
 			return fmt.Errorf("it ended while starting; the end of %s:\n%s", b.File("daemon.log"), tail(b.File("daemon.log"), 15))
 		case <-ctx.Done():
 			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", b.File("daemon.log"), tail(b.File("daemon.log"), 15))
@@ -205,7 +205,7 @@ func (b *Box) awaitDatabases(ctx context.Context) error {
 func serves(ctx context.Context, address string) bool {
 	conn, err := pgconn.Connect(ctx, "postgresql://nobody@"+address+"/postgres?sslmode=require&connect_timeout=2")
 	if err == nil {
-		conn.Close(ctx)
+		_ = conn.Close(ctx)
 		return true
 	}
 	const startingUp = "57P03"

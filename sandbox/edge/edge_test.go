@@ -14,13 +14,17 @@ import (
 )
 
 func TestWhatGoesToTheOrigin(t *testing.T) {
-	viewer := []string{"Accept-Language", "fr", "Accept-Encoding", "br, gzip", "X-Custom", "1", "Cookie", "a=1; b=2; c=3", "User-Agent", "probe", "Authorization", "Bearer x",
+	viewer := []string{
+		"Accept-Language", "fr", "Accept-Encoding", "br, gzip", "X-Custom", "1", "Cookie", "a=1; b=2; c=3", "User-Agent", "probe", "Authorization", "Bearer x",
 		"X-Origin-Verify", "forged", "Cloudfront-Forwarded-Proto", "forged", "X-Amz-Cf-Id", "forged", "X-Sandbox-Load-Balancer", "forged",
-		"X-Forwarded-For", "10.0.0.1", "X-Forwarded-Host", "other.example", "X-Forwarded-Proto", "https", "Forwarded", "for=10.0.0.1", "Via", "forged"}
-	want := map[string]string{"Accept-Language": "fr", "Accept-Encoding": "br, gzip", "X-Custom": "1", "Cookie": "a=1; b=2; c=3", "User-Agent": "probe", "Authorization": "Bearer x",
+		"X-Forwarded-For", "10.0.0.1", "X-Forwarded-Host", "other.example", "X-Forwarded-Proto", "https", "Forwarded", "for=10.0.0.1", "Via", "forged",
+	}
+	want := map[string]string{
+		"Accept-Language": "fr", "Accept-Encoding": "br, gzip", "X-Custom": "1", "Cookie": "a=1; b=2; c=3", "User-Agent": "probe", "Authorization": "Bearer x",
 		"X-Origin-Verify": "secret", "Cloudfront-Forwarded-Proto": "", "X-Sandbox-Load-Balancer": "",
 		"X-Forwarded-For": "10.0.0.1, 127.0.0.1", "X-Forwarded-Host": "other.example", "X-Forwarded-Proto": "https", "Forwarded": "for=10.0.0.1",
-		"Via": "1.1 sandbox.cloudfront.net (CloudFront)"}
+		"Via": "1.1 sandbox.cloudfront.net (CloudFront)",
+	}
 	for _, method := range []string{"GET", "HEAD", "POST"} {
 		s := newSite(t)
 		body := ""
@@ -145,8 +149,10 @@ func TestHosts(t *testing.T) {
 		d := f.distributions[0]
 		o := d.Origins["lb"]
 		o.Port = second.port(t)
-		f.distributions = append(f.distributions, edge.Distribution{ID: "E2", Domain: "d222.cloudfront.net", Version: "1", Aliases: []string{"Second.example"},
-			Enabled: true, Deployed: true, Origins: map[string]edge.Origin{"lb": o}, Behaviors: d.Behaviors})
+		f.distributions = append(f.distributions, edge.Distribution{
+			ID: "E2", Domain: "d222.cloudfront.net", Version: "1", Aliases: []string{"Second.example"},
+			Enabled: true, Deployed: true, Origins: map[string]edge.Origin{"lb": o}, Behaviors: d.Behaviors,
+		})
 	})
 	if err := s.edge.Refresh(context.Background()); err != nil {
 		t.Fatal(err)
@@ -276,9 +282,11 @@ func TestRequestInFlightFinishesAtTheEnd(t *testing.T) {
 		}
 		w.Write([]byte("done"))
 	})
-	api := &fakeAPI{distributions: []edge.Distribution{{ID: "E1", Enabled: true, Deployed: true,
+	api := &fakeAPI{distributions: []edge.Distribution{{
+		ID: "E1", Enabled: true, Deployed: true,
 		Origins:   map[string]edge.Origin{"o": {Domain: "127.0.0.1", Port: o.port(t), ConnectTimeout: time.Second, ReadTimeout: time.Second}},
-		Behaviors: []edge.Behavior{{Pattern: "*", Origin: "o", Methods: everyMethod}}}}}
+		Behaviors: []edge.Behavior{{Pattern: "*", Origin: "o", Methods: everyMethod}},
+	}}}
 	e, err := edge.New(edge.Options{Listen: "127.0.0.1:0", Balancers: "http://127.0.0.1:9", Source: api})
 	if err != nil {
 		t.Fatal(err)
@@ -306,9 +314,11 @@ func TestRequestInFlightFinishesAtTheEnd(t *testing.T) {
 // TestBalancers checks how load balancers are reached: at the gateway, named by a header, with the viewer's Host.
 func TestBalancers(t *testing.T) {
 	gateway := newOrigin(t)
-	api := &fakeAPI{distributions: []edge.Distribution{{ID: "E1", Enabled: true, Deployed: true,
+	api := &fakeAPI{distributions: []edge.Distribution{{
+		ID: "E1", Enabled: true, Deployed: true,
 		Origins:   map[string]edge.Origin{"o": {Domain: "lb-1.eu-west-3.elb.amazonaws.com", Port: 80, ConnectTimeout: time.Second, ReadTimeout: time.Second}},
-		Behaviors: []edge.Behavior{{Pattern: "*", Origin: "o", Methods: everyMethod}}}}}
+		Behaviors: []edge.Behavior{{Pattern: "*", Origin: "o", Methods: everyMethod}},
+	}}}
 	e, err := edge.New(edge.Options{Listen: "127.0.0.1:0", AWSEndpoint: gateway.URL, Source: api})
 	if err != nil {
 		t.Fatal(err)

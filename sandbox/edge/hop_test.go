@@ -10,8 +10,10 @@ import (
 // TestHeadersOfOneConnection: what is about one connection goes no further, in either direction, and neither does what
 // the Connection header names.
 func TestHeadersOfOneConnection(t *testing.T) {
-	hop := []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Upgrade", "X-Hop", "X-Hop-Too",
-		"X-Forwarded-Host"}
+	hop := []string{
+		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Upgrade", "X-Hop", "X-Hop-Too",
+		"X-Forwarded-Host",
+	}
 	set := func(h http.Header) {
 		for _, name := range hop {
 			h.Set(name, "hop")

@@ -57,8 +57,10 @@ func TestDistributionOfTheEmulator(t *testing.T) {
 	}
 	endpoint := startEmulator(t)
 	o := newOrigin(t)
-	api := cloudfront.New(cloudfront.Options{Region: "us-east-1", BaseEndpoint: aws.String(endpoint),
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
+	api := cloudfront.New(cloudfront.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(endpoint),
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	})
 	ctx := context.Background()
 
 	policy, err := api.CreateResponseHeadersPolicy(ctx, &cloudfront.CreateResponseHeadersPolicyInput{
@@ -69,7 +71,8 @@ func TestDistributionOfTheEmulator(t *testing.T) {
 				FrameOptions:            &types.ResponseHeadersPolicyFrameOptions{FrameOption: types.FrameOptionsListDeny, Override: aws.Bool(true)},
 				ContentTypeOptions:      &types.ResponseHeadersPolicyContentTypeOptions{Override: aws.Bool(true)},
 			},
-		}})
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,13 +86,17 @@ func TestDistributionOfTheEmulator(t *testing.T) {
 		Origins: &types.Origins{Quantity: aws.Int32(1), Items: []types.Origin{{
 			Id: aws.String("lb"), DomainName: aws.String("localhost"), ConnectionAttempts: aws.Int32(2), ConnectionTimeout: aws.Int32(3),
 			CustomHeaders: &types.CustomHeaders{Quantity: aws.Int32(1), Items: []types.OriginCustomHeader{{HeaderName: aws.String("X-Origin-Verify"), HeaderValue: aws.String("secret")}}},
-			CustomOriginConfig: &types.CustomOriginConfig{HTTPPort: aws.Int32(int32(o.port(t))), HTTPSPort: aws.Int32(443), OriginProtocolPolicy: types.OriginProtocolPolicyHttpOnly,
-				OriginReadTimeout: aws.Int32(20), OriginSslProtocols: &types.OriginSslProtocols{Quantity: aws.Int32(1), Items: []types.SslProtocol{types.SslProtocolTLSv12}}},
+			CustomOriginConfig: &types.CustomOriginConfig{
+				HTTPPort: aws.Int32(int32(o.port(t))), HTTPSPort: aws.Int32(443), OriginProtocolPolicy: types.OriginProtocolPolicyHttpOnly,
+				OriginReadTimeout: aws.Int32(20), OriginSslProtocols: &types.OriginSslProtocols{Quantity: aws.Int32(1), Items: []types.SslProtocol{types.SslProtocolTLSv12}},
+			},
 		}}},
 		DefaultCacheBehavior: &types.DefaultCacheBehavior{
 			TargetOriginId: aws.String("lb"), ViewerProtocolPolicy: types.ViewerProtocolPolicyRedirectToHttps, Compress: aws.Bool(true),
-			AllowedMethods: &types.AllowedMethods{Quantity: aws.Int32(7), Items: types.MethodGet.Values(),
-				CachedMethods: &types.CachedMethods{Quantity: aws.Int32(2), Items: []types.Method{types.MethodGet, types.MethodHead}}},
+			AllowedMethods: &types.AllowedMethods{
+				Quantity: aws.Int32(7), Items: types.MethodGet.Values(),
+				CachedMethods: &types.CachedMethods{Quantity: aws.Int32(2), Items: []types.Method{types.MethodGet, types.MethodHead}},
+			},
 			CachePolicyId:           aws.String("4135ea2d-6df8-44a3-9df3-4b5a84be39ad"), // CachingDisabled
 			OriginRequestPolicyId:   aws.String("216adef6-5c7f-47e4-b989-5492eafa07d3"), // AllViewer
 			ResponseHeadersPolicyId: policy.ResponseHeadersPolicy.Id,
@@ -165,7 +172,8 @@ func TestDistributionOfTheEmulator(t *testing.T) {
 	}
 	o.set(answer(200, nil, "mended"))
 	if _, err := api.CreateInvalidation(ctx, &cloudfront.CreateInvalidationInput{DistributionId: id, InvalidationBatch: &types.InvalidationBatch{
-		CallerReference: aws.String("1"), Paths: &types.Paths{Quantity: aws.Int32(1), Items: []string{"/fail*"}}}}); err != nil {
+		CallerReference: aws.String("1"), Paths: &types.Paths{Quantity: aws.Int32(1), Items: []string{"/fail*"}},
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	if g := s.get("/failing"); g.status != 200 {

@@ -18,9 +18,11 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		DefaultRootObject: aws.String("index.html"),
 		Aliases:           &types.Aliases{Items: []string{"site.example", "*.example"}},
 		Origins: &types.Origins{Items: []types.Origin{
-			{Id: aws.String("a"), OriginPath: aws.String("")}, {Id: aws.String("b"), OriginPath: aws.String("/v2")}}},
+			{Id: aws.String("a"), OriginPath: aws.String("")}, {Id: aws.String("b"), OriginPath: aws.String("/v2")},
+		}},
 		CustomErrorResponses: &types.CustomErrorResponses{Items: []types.CustomErrorResponse{
-			{ErrorCode: aws.Int32(503), ErrorCachingMinTTL: aws.Int64(0)}, {ErrorCode: aws.Int32(500), ResponsePagePath: aws.String("/sorry.html")}}},
+			{ErrorCode: aws.Int32(503), ErrorCachingMinTTL: aws.Int64(0)}, {ErrorCode: aws.Int32(500), ResponsePagePath: aws.String("/sorry.html")},
+		}},
 	})
 	want := []string{"default root object index.html", "alias *.example", "origin b: path /v2", "error page /sorry.html for 500"}
 	if !startsOf(d.Refused, want) {
@@ -30,10 +32,14 @@ func TestSettingsThatAreRefused(t *testing.T) {
 
 func TestBehaviorsThatAreRefused(t *testing.T) {
 	// infra's: the API is not asked about policies that AWS manages.
-	infra := types.CacheBehavior{CachePolicyId: aws.String(cachingDisabled), OriginRequestPolicyId: aws.String(allViewer),
-		AllowedMethods: &types.AllowedMethods{Items: types.MethodGet.Values(), CachedMethods: &types.CachedMethods{Items: []types.Method{"GET", "HEAD"}}}}
-	old := types.CacheBehavior{ForwardedValues: &types.ForwardedValues{}, MinTTL: aws.Int64(0),
-		AllowedMethods: &types.AllowedMethods{CachedMethods: &types.CachedMethods{Items: []types.Method{"GET", "HEAD", "OPTIONS"}}}}
+	infra := types.CacheBehavior{
+		CachePolicyId: aws.String(cachingDisabled), OriginRequestPolicyId: aws.String(allViewer),
+		AllowedMethods: &types.AllowedMethods{Items: types.MethodGet.Values(), CachedMethods: &types.CachedMethods{Items: []types.Method{"GET", "HEAD"}}},
+	}
+	old := types.CacheBehavior{
+		ForwardedValues: &types.ForwardedValues{}, MinTTL: aws.Int64(0), //nolint:staticcheck // deprecated, and refused for that
+		AllowedMethods: &types.AllowedMethods{CachedMethods: &types.CachedMethods{Items: []types.Method{"GET", "HEAD", "OPTIONS"}}},
+	}
 	caching := infra
 	caching.CachePolicyId = aws.String("own")
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +74,8 @@ func TestResponseHeadersThatAreRefused(t *testing.T) {
 		CustomHeadersConfig: &types.ResponseHeadersPolicyCustomHeadersConfig{Items: []types.ResponseHeadersPolicyCustomHeader{{}}},
 		RemoveHeadersConfig: &types.ResponseHeadersPolicyRemoveHeadersConfig{Items: []types.ResponseHeadersPolicyRemoveHeader{{}}},
 		SecurityHeadersConfig: &types.ResponseHeadersPolicySecurityHeadersConfig{
-			ContentSecurityPolicy: &types.ResponseHeadersPolicyContentSecurityPolicy{}, XSSProtection: &types.ResponseHeadersPolicyXSSProtection{}},
+			ContentSecurityPolicy: &types.ResponseHeadersPolicyContentSecurityPolicy{}, XSSProtection: &types.ResponseHeadersPolicyXSSProtection{},
+		},
 	})
 	if want := []string{"CORS", "custom headers", "removed headers", "content security policy", "XSS protection"}; !slices.Equal(found, want) {
 		t.Errorf("%q, want %q", found, want)

@@ -183,11 +183,11 @@ func (e *Emulator) await(ctx context.Context, ended chan error) error {
 func (e *Emulator) stop(cmd *exec.Cmd, ended chan error) error {
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // it may have ended already
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // how it ends when it is told to is no matter
 		return nil
 	case <-time.After(stopTimeout):
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		<-ended //nolint:errcheck // as above
 		return fmt.Errorf("the emulator did not stop within %s and was killed", stopTimeout)
 	}
 }

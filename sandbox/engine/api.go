@@ -51,7 +51,7 @@ func (e *Engine) handler() http.Handler {
 			if errors.As(err, &f) {
 				status = f.status
 			}
-			reply(w, status, map[string]string{"message": err.Error()})
+			_ = reply(w, status, map[string]string{"message": err.Error()}) // nobody listens any more, then
 		})
 	}
 	handle("/_ping", func(w http.ResponseWriter, r *http.Request) error {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 )
 
@@ -165,7 +164,6 @@ type commandProcess struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	code int
-	once sync.Once
 }
 
 func startCommand(cmd *exec.Cmd) (Process, error) {

@@ -113,8 +113,10 @@ func dropEmptyHeaders(_ context.Context, _ *call, r *response) {
 	r.body = emptyHeaders.ReplaceAll(r.body, nil)
 }
 
-var oneInstance = regexp.MustCompile(`(?s)<DBInstance>.*?</DBInstance>`)
-var instanceID = regexp.MustCompile(`<DBInstanceIdentifier>([^<]*)</DBInstanceIdentifier>`)
+var (
+	oneInstance = regexp.MustCompile(`(?s)<DBInstance>.*?</DBInstance>`)
+	instanceID  = regexp.MustCompile(`<DBInstanceIdentifier>([^<]*)</DBInstanceIdentifier>`)
+)
 
 // instances tells back which logs an instance exports, and removes the data of one that was deleted: the emulator leaves
 // them, and the next instance of that name would start with them and with the old password.

@@ -51,8 +51,6 @@ type cloud struct {
 	stop    func()
 }
 
-type taggedImage struct{ engine.CommandImage }
-
 var (
 	once   sync.Once
 	shared *cloud

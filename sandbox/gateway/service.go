@@ -90,8 +90,6 @@ type outcome struct {
 	At       time.Time `json:"at"`
 }
 
-func (s *service) key() string { return s.Cluster + "/" + s.Name }
-
 // keptEvents is how many of a service's events are told. AWS tells 100, which the AWS provider now and then fails to read
 // to their end ("decomposing response: … use of closed network connection"): a short answer comes in one piece.
 const keptEvents = 10
@@ -128,15 +126,6 @@ func (g *Gateway) Services() []ServiceStatus {
 func (s *service) primary() *deployment {
 	for _, d := range s.Deployments {
 		if d.Status == "PRIMARY" {
-			return d
-		}
-	}
-	return nil
-}
-
-func (s *service) deployment(id string) *deployment {
-	for _, d := range s.Deployments {
-		if d.ID == id {
 			return d
 		}
 	}

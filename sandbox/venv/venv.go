@@ -74,8 +74,10 @@ func (o Options) build(ctx context.Context, python, dir string, note func(string
 	if o.Requirements != "" {
 		install = []string{"-r", "/dev/stdin"}
 	}
-	pip := exec.CommandContext(ctx, filepath.Join(dir, "bin", "python"), append([]string{"-m", "pip", "install",
-		"--no-input", "--disable-pip-version-check", "--progress-bar", "off"}, install...)...)
+	pip := exec.CommandContext(ctx, filepath.Join(dir, "bin", "python"), append([]string{
+		"-m", "pip", "install",
+		"--no-input", "--disable-pip-version-check", "--progress-bar", "off",
+	}, install...)...)
 	pip.Dir, pip.Stdin = o.Folder, strings.NewReader(o.Requirements)
 	if err := runNoting(pip, note); err != nil {
 		return fmt.Errorf("pip install (is a Python package index reachable? PIP_INDEX_URL names another one): %w", err)

@@ -345,10 +345,10 @@ func (b *box) strike(ctx context.Context, t trial, cmd *exec.Cmd, mending *sync.
 
 // ending says in a few words how an `up` ended.
 func ending(u update) string {
-	switch {
-	case u.code == 0:
+	switch u.code {
+	case 0:
 		return "succeeded"
-	case u.code == -1:
+	case -1:
 		return "died with it"
 	}
 	if strings.Contains(u.out, "currently locked") {

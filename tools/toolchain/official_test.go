@@ -151,20 +151,20 @@ func officialTools(t *testing.T, tools *Tools, err error, why string) {
 	}
 }
 
-func find(t *testing.T, v versions) (*Tools, error, string) {
+func find(t *testing.T, v versions) (*Tools, string, error) {
 	t.Helper()
 	var out strings.Builder
 	tools, err := newOfficial(context.Background(), &out, v).find()
-	return tools, err, out.String()
+	return tools, out.String(), err
 }
 
 func TestReleaseIsDownloadedOnce(t *testing.T) {
 	s, v := newSite(t, wanted())
-	tools, err, _ := find(t, v)
+	tools, _, err := find(t, v)
 	officialTools(t, tools, err, "downloads answered")
 	asked := len(s.asked)
 	t.Setenv(EnvOffline, "1") // what is there may be used
-	again, err, _ := find(t, v)
+	again, _, err := find(t, v)
 	officialTools(t, again, err, "downloads answered")
 	if again.BinDir != tools.BinDir || len(s.asked) != asked {
 		t.Errorf("the second time %s, before %s; asked for %q", again.BinDir, tools.BinDir, s.asked[asked:])
@@ -181,7 +181,7 @@ func TestCLIOnPathIsTaken(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			s, v := newSite(t, nil)
 			dir := mine(t, version, installs)
-			tools, err, _ := find(t, v)
+			tools, _, err := find(t, v)
 			officialTools(t, tools, err, why)
 			if to, err := os.Readlink(filepath.Join(tools.BinDir, "pulumi")); err != nil || to != filepath.Join(dir, "pulumi") {
 				t.Errorf("pulumi is %s, %v", to, err)
@@ -200,7 +200,7 @@ func TestCLIOnPathIsTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("PATH", dir+":"+other+":/usr/bin:/bin")
-		tools, err, _ := find(t, v)
+		tools, _, err := find(t, v)
 		officialTools(t, tools, err, "is on PATH")
 	})
 }
@@ -225,7 +225,7 @@ func TestUnfitCLIIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, v := newSite(t, wanted())
 			dir := tt.prepare(t)
-			tools, err, out := find(t, v)
+			tools, out, err := find(t, v)
 			officialTools(t, tools, err, "downloads answered")
 			_, line, _ := strings.Cut(out, "! ")
 			line, _, _ = strings.Cut(line, "\n")
@@ -242,7 +242,7 @@ func TestUnfitCLIIsNamed(t *testing.T) {
 	t.Run("our own is none", func(t *testing.T) {
 		_, v := newSite(t, wanted())
 		t.Setenv(cache.EnvDir, filepath.Dir(mine(t, "v3.100.0", installs)))
-		_, err, out := find(t, v)
+		_, out, err := find(t, v)
 		if err != nil || strings.Contains(out, "v3.100.0") {
 			t.Errorf("got %v and %q", err, out)
 		}
@@ -289,7 +289,7 @@ func TestBadDownloads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, v := newSite(t, wanted())
 			tt.prepare(t, s)
-			tools, err, _ := find(t, v)
+			tools, _, err := find(t, v)
 			if tools != nil {
 				t.Errorf("got %v, want none, so that everything is built", tools)
 			}
@@ -327,13 +327,13 @@ func TestOfflineTriesNothing(t *testing.T) {
 			mine(t, v.cli, "touch "+t.TempDir()+"/asked; exit 1")
 		}
 		t.Setenv(EnvOffline, "1")
-		tools, err, out := find(t, v)
+		tools, out, err := find(t, v)
 		if tools != nil || len(s.asked) > 0 || out != "" {
 			t.Errorf("got %v, said %q and asked for %q", tools, out, s.asked)
 		}
 		wantError(t, err, EnvOffline+" is set")
 		t.Setenv(EnvOffline, "0")
-		tools, err, _ = find(t, v)
+		tools, _, err = find(t, v)
 		if !onPath {
 			officialTools(t, tools, err, "downloads answered")
 		}
@@ -346,7 +346,7 @@ func TestPluginsAreNotTriedWithoutTheSite(t *testing.T) {
 	asked := filepath.Join(t.TempDir(), "asked")
 	mine(t, v.cli, "touch "+asked+"; exit 1")
 	s.Close()
-	_, err, _ := find(t, v)
+	_, _, err := find(t, v)
 	wantError(t, err, "could not be reached")
 	if _, err := os.Stat(asked); err == nil {
 		t.Error("the CLI was asked to download its plugins")
@@ -427,6 +427,6 @@ func TestRealCLITakesACopy(t *testing.T) {
 	}
 	// Nobody else may be asked.
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-	tools, err, _ := find(t, v)
+	tools, _, err := find(t, v)
 	officialTools(t, tools, err, "downloads answered")
 }

@@ -75,8 +75,10 @@ func (t *Table) unambiguous(ctx context.Context, tx pgx.Tx, spec Spec, declared 
 		if err := found.Scan(&row, &count); err != nil {
 			return err
 		}
-		problems = append(problems, Problem{Row: declared.rows[row].Name, Column: strings.Join(spec.Keys, ", "),
-			Reason: fmt.Sprintf("%d rows of the table have this key, so it is not clear which one is meant", count)})
+		problems = append(problems, Problem{
+			Row: declared.rows[row].Name, Column: strings.Join(spec.Keys, ", "),
+			Reason: fmt.Sprintf("%d rows of the table have this key, so it is not clear which one is meant", count),
+		})
 	}
 	if err := found.Err(); err != nil {
 		return fmt.Errorf("compare keys with %s: %w", t, err)

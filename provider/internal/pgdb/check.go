@@ -58,8 +58,10 @@ func (s *staged) duplicates(ctx context.Context, tx pgx.Tx, keys []string) ([]Pr
 	}
 	var problems []Problem
 	for _, set := range sets {
-		problems = append(problems, Problem{Row: s.rows[set[1]].Name, Column: strings.Join(keys, ", "),
-			Reason: fmt.Sprintf("has the same key as row %s", s.rows[set[0]].Name)})
+		problems = append(problems, Problem{
+			Row: s.rows[set[1]].Name, Column: strings.Join(keys, ", "),
+			Reason: fmt.Sprintf("has the same key as row %s", s.rows[set[0]].Name),
+		})
 	}
 	return problems, nil
 }

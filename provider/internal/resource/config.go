@@ -39,8 +39,10 @@ var configDocs = map[string]doc{
 	"username": {"User to log in as. It needs SELECT, INSERT and UPDATE on the tables (DELETE where rows are deleted) and TEMPORARY on the database.", `"owner"`},
 	"password": {"Password of the user. It is kept secret, and no message holds it.", `"correct horse battery staple"`},
 	"sslMode":  {"How TLS is used: " + strings.Join(pgdb.SSLModes, ", ") + ".", `"verify-full"`},
-	"sslRootCert": {"File with the certificates (PEM) that the server's is verified with. verify-ca and verify-full use the system's without it.",
-		`"certs/rds.pem"`},
+	"sslRootCert": {
+		"File with the certificates (PEM) that the server's is verified with. verify-ca and verify-full use the system's without it.",
+		`"certs/rds.pem"`,
+	},
 	"connectTimeout": {"Seconds to wait for a connection.", `15`},
 }
 

@@ -15,8 +15,10 @@ func TestCheckConfig(t *testing.T) {
 	w := newWorld(t)
 	for name, c := range map[string]struct{ inputs, want string }{
 		"defaults": {`{"host": "h", "database": "d", "username": "u", "password": "p"}`, ""},
-		"all at once": {`{"host": "", "port": 0, "database": "", "username": "", "password": "", "sslMode": "maybe", "sslRootCert": "/nowhere.pem", "connectTimeout": 0}`,
-			"connectTimeout database host password port sslMode sslRootCert username"},
+		"all at once": {
+			`{"host": "", "port": 0, "database": "", "username": "", "password": "", "sslMode": "maybe", "sslRootCert": "/nowhere.pem", "connectTimeout": 0}`,
+			"connectTimeout database host password port sslMode sslRootCert username",
+		},
 		"as text":         {`{"host": "123", "database": "true", "username": "null", "password": "1e5", "port": "15432", "connectTimeout": "5"}`, ""},
 		"no number":       {`{"host": "h", "database": "d", "username": "u", "password": "p", "port": "many", "connectTimeout": 0.5}`, "connectTimeout port"},
 		"other kinds":     {`{"host": 1, "database": true, "username": [], "password": {}, "sslMode": 1, "sslRootCert": 1, "port": true}`, "database host password port sslMode sslRootCert username"},

@@ -131,8 +131,11 @@ func (r *rows) apply(ctx context.Context, in, old *inputs) (*pgdb.Table, error) 
 		count int
 		what  string
 	}{
-		{outcome.Inserted, "inserted"}, {outcome.Updated, "changed"}, {outcome.Removed, "removed"},
-		{len(declared) - outcome.Inserted - outcome.Updated, "left as found"}, {retained, "no longer declared, but retained"},
+		{outcome.Inserted, "inserted"},
+		{outcome.Updated, "changed"},
+		{outcome.Removed, "removed"},
+		{len(declared) - outcome.Inserted - outcome.Updated, "left as found"},
+		{retained, "no longer declared, but retained"},
 	} {
 		if c.count > 0 {
 			counts = append(counts, fmt.Sprintf("%d %s", c.count, c.what))
@@ -237,8 +240,10 @@ func (r *rows) adopt(ctx context.Context, req p.ReadRequest) (p.ReadResponse, er
 	if err != nil {
 		return p.ReadResponse{}, err
 	}
-	spec := pgdb.Spec{Schema: id.Schema, Table: id.Table, Keys: id.KeyColumns,
-		CreatedAt: id.CreatedAtColumn, UpdatedAt: id.UpdatedAtColumn, SoftDelete: id.SoftDeleteColumn}
+	spec := pgdb.Spec{
+		Schema: id.Schema, Table: id.Table, Keys: id.KeyColumns,
+		CreatedAt: id.CreatedAtColumn, UpdatedAt: id.UpdatedAtColumn, SoftDelete: id.SoftDeleteColumn,
+	}
 	var table *pgdb.Table
 	var found []pgdb.Row
 	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {

@@ -20,8 +20,10 @@ const maxShown = 1000
 
 // Diff says which columns of which rows would change, with the types that the state remembers and no connection.
 func (r *rows) Diff(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-	d := &differ{old: decode(req.State), new: decode(req.Inputs), types: rememberedTypes(req.State), ignore: req.IgnoreChanges,
-		found: map[string]p.PropertyDiff{}}
+	d := &differ{
+		old: decode(req.State), new: decode(req.Inputs), types: rememberedTypes(req.State), ignore: req.IgnoreChanges,
+		found: map[string]p.PropertyDiff{},
+	}
 	d.settings()
 	d.rows()
 	if d.left > 0 && d.new.onRemove == pgdb.Retain {

@@ -84,17 +84,25 @@ var rowsDocs = map[string]doc{
 	"schema":     {"Schema of the table.", `"public"`},
 	"table":      {"Name of the table, exactly as the catalog has it.", `"organizations"`},
 	"keyColumns": {"Columns that tell rows apart. Every row gives each of them a value.", `["id"]`},
-	"rows": {"The rows, each an object of column and value; their order means nothing. Values may be strings, numbers, bools, null, lists (array columns) and objects (JSON columns); " +
-		"a string is read as PostgreSQL reads it for the column's type, in a JSON column as the text of a document. Times without a zone count as UTC.",
-		`[{"id": 1, "name": "Default Organization", "tags": ["first"]}]`},
-	"columns": {"Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are owned only in the rows that name them.",
-		`["name", "website"]`},
+	"rows": {
+		"The rows, each an object of column and value; their order means nothing. Values may be strings, numbers, bools, null, lists (array columns) and objects (JSON columns); " +
+			"a string is read as PostgreSQL reads it for the column's type, in a JSON column as the text of a document. Times without a zone count as UTC.",
+		`[{"id": 1, "name": "Default Organization", "tags": ["first"]}]`,
+	},
+	"columns": {
+		"Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are owned only in the rows that name them.",
+		`["name", "website"]`,
+	},
 	"createdAtColumn": {"Column of the database's own that is set when a row is inserted, and never again.", `"created_at"`},
 	"updatedAtColumn": {"Column of the database's own that is set when a row is inserted or really changes.", `"updated_at"`},
-	"softDeleteColumn": {"Column that marks deleted rows by a time. Every row that does not name it has NULL there, so that a row that someone marked by hand is mended.",
-		`"deleted_at"`},
-	"onRemove": {"What becomes of a row that leaves the program: `" + contract.Retain + "` it in the table, `" + contract.SoftDelete + "` it (needs softDeleteColumn), or `" + contract.Delete + "` it.",
-		`"softDelete"`},
+	"softDeleteColumn": {
+		"Column that marks deleted rows by a time. Every row that does not name it has NULL there, so that a row that someone marked by hand is mended.",
+		`"deleted_at"`,
+	},
+	"onRemove": {
+		"What becomes of a row that leaves the program: `" + contract.Retain + "` it in the table, `" + contract.SoftDelete + "` it (needs softDeleteColumn), or `" + contract.Delete + "` it.",
+		`"softDelete"`,
+	},
 	"triggers": {"Values that make the rows be applied again when they change, such as the identity of the database.", `["db-ABCDEFGHIJKL"]`},
 }
 
@@ -111,8 +119,10 @@ func (r *RowsState) Annotate(a infer.Annotator) {
 	describe(a, r, map[string]doc{
 		"rows":     {"The rows as they were last read or written, by key.", `{"id=1": {"id": 1, "name": "Default Organization"}}`},
 		"rowCount": {"How many rows the program owns.", `1`},
-		"columnTypes": {"Types of the columns, remembered so that a preview can compare values without a connection.",
-			`{"id": {"name": "integer", "base": "int4", "element": ""}}`},
+		"columnTypes": {
+			"Types of the columns, remembered so that a preview can compare values without a connection.",
+			`{"id": {"name": "integer", "base": "int4", "element": ""}}`,
+		},
 	})
 }
 

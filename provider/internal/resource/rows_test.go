@@ -273,14 +273,20 @@ func TestWhatTheDatabaseWouldNotTakeIsRefusedBeforeWriting(t *testing.T) {
 		"list":         {kind("v", `["a"]`), []string{row + "v: is a list, but the column is of type character varying(5)"}},
 		"json":         {kind("j", `"{no"`), []string{row + "j: is no JSON text"}},
 		"range":        {kind("p", `123456789`), []string{row + "p: numeric field overflow"}},
-		"all at once": {obj(`{"table": "kinds", "keyColumns": ["id"], "rows": [{"id": 1, "u": "zzz", "b": "maybe"}, {"id": 2, "u": "yyy"}, {"id": "three"}]}`),
-			[]string{"row id=1, column u:", "row id=1, column b:", "row id=2, column u:", "row id=three, column id:"}},
+		"all at once": {
+			obj(`{"table": "kinds", "keyColumns": ["id"], "rows": [{"id": 1, "u": "zzz", "b": "maybe"}, {"id": 2, "u": "yyy"}, {"id": "three"}]}`),
+			[]string{"row id=1, column u:", "row id=1, column b:", "row id=2, column u:", "row id=three, column id:"},
+		},
 		"null":             {obj(`{"table": "strict", "keyColumns": ["id"], "rows": [{"id": 1, "name": null}]}`), []string{"public.strict, row id=1, column name: is null"}},
 		"not null missing": {obj(`{"table": "strict", "keyColumns": ["id"], "rows": [{"id": 1}]}`), []string{"public.strict, column name: the column is NOT NULL and has no default"}},
-		"check": {obj(`{"table": "strict", "keyColumns": ["id"], "rows": [{"id": 1, "name": "a", "qty": 1}, {"id": 2, "name": "a", "qty": 1}, {"id": 3, "name": "a", "qty": 0}, {"id": 4, "name": "a", "qty": 1}]}`),
-			[]string{"public.strict, row id=3: new row for relation \"strict\" violates check constraint"}},
-		"foreign key": {obj(`{"table": "strict", "keyColumns": ["id"], "rows": [{"id": 1, "name": "a"}, {"id": 2, "name": "a", "ref": 7}]}`),
-			[]string{"row id=2: insert or update on table \"strict\" violates foreign key constraint", "Key (ref)=(7) is not present"}},
+		"check": {
+			obj(`{"table": "strict", "keyColumns": ["id"], "rows": [{"id": 1, "name": "a", "qty": 1}, {"id": 2, "name": "a", "qty": 1}, {"id": 3, "name": "a", "qty": 0}, {"id": 4, "name": "a", "qty": 1}]}`),
+			[]string{"public.strict, row id=3: new row for relation \"strict\" violates check constraint"},
+		},
+		"foreign key": {
+			obj(`{"table": "strict", "keyColumns": ["id"], "rows": [{"id": 1, "name": "a"}, {"id": 2, "name": "a", "ref": 7}]}`),
+			[]string{"row id=2: insert or update on table \"strict\" violates foreign key constraint", "Key (ref)=(7) is not present"},
+		},
 		"same key":      {obj(`{"table": "kinds", "keyColumns": ["u"], "rows": [{"id": 1, "u": "{00000000-0000-0000-0000-00000000000a}"}, {"id": 2, "u": "00000000-0000-0000-0000-00000000000A"}]}`), []string{"has the same key as row"}},
 		"owned no time": {obj(`{"table": "kinds", "keyColumns": ["id"], "createdAtColumn": "v", "updatedAtColumn": "none", "rows": [{"id": 1}]}`), []string{"column v: createdAtColumn has to hold a point in time", "column none: the column does not exist"}},
 	} {

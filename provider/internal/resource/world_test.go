@@ -50,9 +50,11 @@ func (s *store) use(ctx context.Context, f func(context.Context, pgx.Tx) error, 
 func (s *store) Glance(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	return s.use(ctx, f, s.Store.Glance)
 }
+
 func (s *store) Look(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	return s.use(ctx, f, s.Store.Look)
 }
+
 func (s *store) Change(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	return s.use(ctx, f, s.Store.Change)
 }

@@ -133,8 +133,10 @@ func TestChain(t *testing.T) {
 	}{
 		"by dependencies": {map[string][]string{"net": nil, "db": {"net"}, "cdn": {"net"}, "service": {"cdn", "db"}, "slow": {"net"}}, []string{"net", "db", "service"}},
 		"by a provider":   {map[string][]string{"net": nil, "db": {"net"}, "cdn": nil, "service": {"provider db"}, "slow": nil}, []string{"net", "db", "service"}},
-		"through what did nothing": {map[string][]string{"net": nil, "db": {"net"}, "pg": {"db"}, "cdn": nil, "service": {"pg"}, "slow": nil},
-			[]string{"net", "db", "service"}},
+		"through what did nothing": {
+			map[string][]string{"net": nil, "db": {"net"}, "pg": {"db"}, "cdn": nil, "service": {"pg"}, "slow": nil},
+			[]string{"net", "db", "service"},
+		},
 		"alone":    {map[string][]string{"net": nil, "db": nil, "cdn": nil, "service": nil, "slow": nil}, []string{"service"}},
 		"a circle": {map[string][]string{"net": {"service"}, "db": nil, "cdn": nil, "service": {"net"}, "slow": nil}, []string{"net", "service"}},
 		// What took longer beside it was not waited for.

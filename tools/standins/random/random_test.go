@@ -47,8 +47,12 @@ func TestPassword(t *testing.T) {
 		{"digits alone", in{"length": n(20), "special": off, "upper": off, "lower": off}, 20, numericChars, nil},
 		{"older name of numeric", in{"length": n(40), "special": off, "number": off, "upper": off}, 40, lowerChars, nil},
 		{"own special characters", in{"length": n(50), "overrideSpecial": property.New("_"), "upper": off, "lower": off, "numeric": off}, 50, "_", nil},
-		{"at least", in{"length": n(8), "minUpper": n(3), "minNumeric": n(3), "special": off, "minLower": n(2)}, 8, lowerChars + upperChars + numericChars,
-			map[string]int{upperChars: 3, numericChars: 3, lowerChars: 2}},
+		{
+			"at least",
+			in{"length": n(8), "minUpper": n(3), "minNumeric": n(3), "special": off, "minLower": n(2)},
+			8, lowerChars + upperChars + numericChars,
+			map[string]int{upperChars: 3, numericChars: 3, lowerChars: 2},
+		},
 		{"a minimum of a class that is off", in{"length": n(2), "special": off, "minSpecial": n(1)}, 2, lowerChars + upperChars + numericChars + specialChars, map[string]int{specialChars: 1}},
 		{"longer than bcrypt looks", in{"length": n(90), "special": on}, 90, lowerChars + upperChars + numericChars + specialChars, nil},
 	}
