@@ -25,9 +25,13 @@ test: setup ## everything that CI runs; side by side, because most of it waits
 setup:
 	go run -v ./sandbox setup
 
+# What has goroutines; tested under the race detector.
+RACE = ./internal/... ./provider/... ./sandbox/edge ./sandbox/engine ./sandbox/image ./test/replay/...
+
 unit: setup
 	go vet ./...
-	go test -p 4 $$(go list ./... | grep -Ev '/test/(e2e|rollouts)$$')
+	go test -race -p 4 $(RACE)
+	go test -p 4 $$(go list ./... | grep -vxF "$$(go list $(RACE))" | grep -Ev '/test/(e2e|rollouts)$$')
 	go -C tools/standins vet ./...
 	go -C tools/standins test ./...
 

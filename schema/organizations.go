@@ -32,9 +32,6 @@ type OrganizationsArgs struct {
 type Organizations struct {
 	pulumi.ResourceState
 
-	// Count is how many rows the program owns.
-	Count pulumi.IntOutput
-
 	rows *pgrows.Rows
 }
 
@@ -92,6 +89,6 @@ func NewOrganizations(ctx *pulumi.Context, name string, args *OrganizationsArgs,
 	if err != nil {
 		return nil, err
 	}
-	g.rows, g.Count = owned, owned.RowCount
-	return g, ctx.RegisterResourceOutputs(g, pulumi.Map{"count": g.Count})
+	g.rows = owned
+	return g, ctx.RegisterResourceOutputs(g, pulumi.Map{})
 }

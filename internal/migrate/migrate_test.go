@@ -667,6 +667,7 @@ func TestFromEnv(t *testing.T) {
 	}
 
 	_, err = FromEnv(look(map[string]string{"MIGRATE_COMMAND": "alembic upgrade head", "MIGRATE_TIMEOUT": "-1s", "MIGRATE_VERSION_TABLE": "a.b.c"}))
+	delete(complete, "MIGRATE_VERSION_COLUMN") // has a default, and any name may be one
 	for key := range complete {
 		if !strings.Contains(fmt.Sprint(err), key+": found") {
 			t.Errorf("the mistake in %s is not named: %v", key, err)
