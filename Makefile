@@ -1,9 +1,9 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
 # The tests take the tools that were built, so that they ask nobody outside for a download.
-test unit e2e some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
+test unit e2e rollouts some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
 
-.PHONY: sandbox check lint format test setup unit e2e some-faults faults guards replay bench fuzz stop
+.PHONY: sandbox check lint format test setup unit e2e rollouts some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run -v ./sandbox up
@@ -20,7 +20,7 @@ format: ## as the linter wants it
 	$(LINT) fmt
 
 test: setup ## everything that CI runs; side by side, because most of it waits
-	$(MAKE) -j3 unit e2e some-faults
+	$(MAKE) -j4 unit e2e rollouts some-faults
 
 setup:
 	go run -v ./sandbox setup
@@ -35,8 +35,11 @@ unit: setup
 	go -C tools/standins vet ./...
 	go -C tools/standins test ./...
 
-e2e: setup ## the whole program, and rollouts that fail, on sandboxes of their own
-	go test -v -count=1 -p 2 -parallel 8 -timeout 60m ./test/e2e ./test/rollouts
+e2e: setup ## the whole program, and a second application, on sandboxes of their own
+	go test -v -count=1 -parallel 8 -timeout 60m ./test/e2e
+
+rollouts: setup ## deployments that fail, seen from outside
+	go test -v -count=1 -timeout 60m ./test/rollouts
 
 some-faults: setup ## a few of the faults below, others each time
 	go run ./test/faults -points 5

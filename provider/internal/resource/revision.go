@@ -108,19 +108,27 @@ func (r *Revision) Diff(ctx context.Context, req infer.DiffRequest[RevisionArgs,
 // Update raises the generation: whatever led here, the schema has to be migrated again.
 func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionArgs, RevisionState]) (infer.UpdateResponse[RevisionState], error) {
 	state := RevisionState{RevisionArgs: req.Inputs, Revision: req.State.Revision, Generation: req.State.Generation + 1}
-	resp := infer.UpdateResponse[RevisionState]{Output: state}
+	// What only could not be looked at is looked at again, and migrated if need be.
+	unseen := isUnseen(req.State.Drift) && req.Inputs.versionTable() == req.State.versionTable() && slices.Equal(req.Inputs.Triggers, req.State.Triggers)
 	if req.DryRun {
-		return resp, nil
+		if unseen {
+			state.Generation = req.State.Generation
+		}
+		return infer.UpdateResponse[RevisionState]{Output: state}, nil
 	}
-	current, _, err := r.observe(ctx, req.Inputs)
+	current, drift, err := r.observe(ctx, req.Inputs)
 	if err != nil {
-		return resp, err
+		return infer.UpdateResponse[RevisionState]{Output: state}, err
 	}
-	resp.Output.Revision = current
-	return resp, nil
+	if unseen && drift == "" {
+		state.Generation = req.State.Generation
+	}
+	state.Revision = current
+	return infer.UpdateResponse[RevisionState]{Output: state}, nil
 }
 
-// Read compares the live revision with the last migration's mark. What cannot be read stays as it was known.
+// Read compares the live revision with the last migration's mark. What cannot be read stays as it was known, and is
+// reported: not seen is never green.
 func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs, RevisionState]) (infer.ReadResponse[RevisionArgs, RevisionState], error) {
 	resp := infer.ReadResponse[RevisionArgs, RevisionState](req)
 	imported := req.State.Generation == 0
@@ -137,7 +145,7 @@ func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs,
 	case err != nil && imported:
 		return resp, err
 	case err != nil:
-		p.GetLogger(ctx).Warning(fmt.Sprintf("The schema revision could not be read, so what was known is kept: %v", err))
+		resp.State.Drift = notSeen(err)
 		return resp, nil
 	}
 	resp.State.Revision, resp.State.Drift = current, drift

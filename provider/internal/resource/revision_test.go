@@ -90,10 +90,26 @@ func TestRevision(t *testing.T) {
 	equal(t, "two heads", told(s), `"0001b,0003" "at 0001b,0003, the last migration left 0003" 2`)
 
 	w.store.down = true
-	before := told(s)
-	s, _ = w.refreshRevision(s)
-	equal(t, "unreachable", told(s), before)
+	unseen, drift := w.refreshRevision(s)
+	equal(t, "unreachable", told(unseen)+drift, `"0001b,0003" "not seen: no connection to test: it is down" 2update drift`)
+	if _, err := w.server.Update(p.UpdateRequest{ID: s.id, Urn: revisionURN, State: unseen.state, Inputs: s.inputs}); err == nil {
+		t.Error("an update that cannot look is a success")
+	}
 	w.store.down = false
+	// Nothing is migrated for not having been seen, unless there is something to migrate.
+	for revision, want := range map[string]string{`'0003'`: `"0003" "" 2`, `'0002'`: `"0002" "" 3`} {
+		w.db.Exec(`DELETE FROM alembic_version; INSERT INTO alembic_version VALUES (` + revision + `)`)
+		updated, err := w.server.Update(p.UpdateRequest{ID: s.id, Urn: revisionURN, State: unseen.state, Inputs: s.inputs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "seen again at "+revision, told(resourceState{state: updated.Properties}), want)
+	}
+	preview, err = w.server.Update(p.UpdateRequest{ID: s.id, Urn: revisionURN, State: unseen.state, Inputs: s.inputs, DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "preview of what was not seen", told(resourceState{state: preview.Properties}), `"0001b,0003" "" 2`)
 
 	w.db.Exec(`DELETE FROM alembic_version`)
 	s, _ = w.refreshRevision(s)

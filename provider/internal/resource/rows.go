@@ -178,8 +178,8 @@ func (r *rows) foresee(ctx context.Context, in *inputs) {
 	}
 }
 
-// Read compares the table with the rows that the program owns. What cannot be read stays as it was known; only a table
-// that does not exist means that the resource is gone.
+// Read compares the table with the rows that the program owns. What cannot be read stays as it was known, and is reported:
+// not seen is never green. Only a table that does not exist means that the resource is gone.
 func (r *rows) Read(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
 	if req.Properties.Get("rows").IsNull() && req.Inputs.Get("rows").IsNull() {
 		return r.adopt(ctx, req)
@@ -205,12 +205,12 @@ func (r *rows) Read(ctx context.Context, req p.ReadRequest) (p.ReadResponse, err
 	case errors.Is(err, pgdb.ErrNoTable):
 		return p.ReadResponse{}, nil
 	case err != nil:
-		p.GetLogger(ctx).Warning(fmt.Sprintf("The rows of %s.%s could not be read, so what was known is kept: %v", in.schema, in.table, err))
+		kept.Properties = kept.Properties.Set(notSeenKey, property.New(notSeen(err)))
 		return kept, nil
 	}
 	in.report(ctx, table, positions, differences)
 	in.observe(table, positions, differences)
-	kept.Properties = in.state(source, table)
+	kept.Properties = in.state(source.Delete(notSeenKey), table)
 	return kept, nil
 }
 

@@ -26,6 +26,9 @@ func (r *rows) Diff(ctx context.Context, req p.DiffRequest) (p.DiffResponse, err
 	}
 	d.settings()
 	d.rows()
+	if v := req.State.Get(notSeenKey); v.IsString() && v.AsString() != "" {
+		d.add(p.Update, notSeenKey)
+	}
 	if d.left > 0 && d.new.onRemove == pgdb.Retain {
 		p.GetLogger(ctx).Info(fmt.Sprintf("%d rows leave the program and stay in %s.%s (onRemove: retain)", d.left, d.new.schema, d.new.table))
 	}

@@ -49,6 +49,7 @@ type RowsState struct {
 	Triggers         []string                  `pulumi:"triggers,optional"`
 	RowCount         int                       `pulumi:"rowCount"`
 	ColumnTypes      map[string]ColumnType     `pulumi:"columnTypes"`
+	NotSeen          *string                   `pulumi:"notSeen,optional"`
 }
 
 // ColumnType is what is remembered of a column's type.
@@ -119,6 +120,7 @@ func (r *RowsState) Annotate(a infer.Annotator) {
 	describe(a, r, map[string]doc{
 		"rows":     {"The rows as they were last read or written, by key.", `{"id=1": {"id": 1, "name": "Default Organization"}}`},
 		"rowCount": {"How many rows the program owns.", `1`},
+		notSeenKey: {"Why the last refresh could not look at the table; absent where it could.", `"not seen: no connection to db.example.com:5432: connection refused"`},
 		"columnTypes": {
 			"Types of the columns, remembered so that a preview can compare values without a connection.",
 			`{"id": {"name": "integer", "base": "int4", "element": ""}}`,

@@ -131,9 +131,21 @@ func TestOnlyAMissingTableMeansGone(t *testing.T) {
 
 	w.store.down = true
 	kept, drift := w.refresh(s)
-	equal(t, "unreachable: drift", drift, "")
-	equal(t, "unreachable: state", show(property.New(kept.state)), show(property.New(s.state)))
+	equal(t, "unreachable: drift", drift, "update notSeen")
+	equal(t, "unreachable: why", kept.state.Get("notSeen").AsString(), "not seen: no connection to test: it is down")
+	equal(t, "unreachable: state", show(property.New(kept.state.Delete("notSeen"))), show(property.New(s.state)))
 	w.store.down = false
+	again, drift := w.refresh(kept)
+	equal(t, "reachable again", drift+show(property.New(again.state)), show(property.New(s.state)))
+	equal(t, "after an update", show(property.New(w.update(kept, organizations(organization(one, "A"))).state)), show(property.New(s.state)))
+
+	w.db.Exec(`REVOKE ALL ON organizations FROM owner`)
+	kept, drift = w.refresh(s)
+	equal(t, "SELECT refused: drift", drift, "update notSeen")
+	if why := kept.state.Get("notSeen").AsString(); !strings.Contains(why, "permission denied for table organizations") {
+		t.Errorf("SELECT refused: %s", why)
+	}
+	w.db.Exec(`GRANT ALL ON organizations TO owner`)
 
 	w.db.Exec(`CREATE ROLE stranger_` + w.db.Settings.Database + `; ALTER TABLE organizations OWNER TO pg_database_owner; REVOKE ALL ON organizations FROM PUBLIC`)
 	w.db.Exec(`ALTER TABLE organizations RENAME COLUMN id TO other`)
