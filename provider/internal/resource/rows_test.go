@@ -132,7 +132,7 @@ func TestOnlyAMissingTableMeansGone(t *testing.T) {
 	w.store.down = true
 	kept, drift := w.refresh(s)
 	equal(t, "unreachable: drift", drift, "update notSeen")
-	equal(t, "unreachable: why", kept.state.Get("notSeen").AsString(), "not seen: no connection to test: it is down")
+	equal(t, "unreachable: why", show(kept.state.Get("notSeen")), `"not seen: no connection to test: it is down"`)
 	equal(t, "unreachable: state", show(property.New(kept.state.Delete("notSeen"))), show(property.New(s.state)))
 	w.store.down = false
 	again, drift := w.refresh(kept)
@@ -142,7 +142,7 @@ func TestOnlyAMissingTableMeansGone(t *testing.T) {
 	w.db.Exec(`REVOKE ALL ON organizations FROM owner`)
 	kept, drift = w.refresh(s)
 	equal(t, "SELECT refused: drift", drift, "update notSeen")
-	if why := kept.state.Get("notSeen").AsString(); !strings.Contains(why, "permission denied for table organizations") {
+	if why := show(kept.state.Get("notSeen")); !strings.Contains(why, "permission denied for table organizations") {
 		t.Errorf("SELECT refused: %s", why)
 	}
 	w.db.Exec(`GRANT ALL ON organizations TO owner`)
