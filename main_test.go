@@ -30,6 +30,7 @@ func TestOrder(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"roles-app", "database-instance"},
 		{"roles-app", "database-from-tasks"},
+		{"roles-app", "roles-login"},
 		{"roles-default-table", "roles-app"},
 		{"migration-run", "roles-default-table"},
 		{"migration-run", "roles-default-sequence"},

@@ -5,6 +5,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/internal/order"
+	"plan-charge/provider/pgrows"
 )
 
 // What the app may do with the tables and sequences that migrations make. It may not change them: since PostgreSQL 15
@@ -39,7 +40,7 @@ type Roles struct {
 // Ready is the role and what it may do with tables to come.
 func (r *Roles) Ready() []pulumi.CustomResource { return r.ready }
 
-// NewRoles declares the app's role and its default privileges.
+// NewRoles declares the watch on the app's login, its role and its default privileges.
 func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.ResourceOption) (*Roles, error) {
 	r := &Roles{connection: args.Connection}
 	if err := ctx.RegisterComponentResource("plan-charge:schema:Roles", name, r, opts...); err != nil {
@@ -52,8 +53,22 @@ func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.
 	}
 	r.provider = provider
 
-	password := pulumi.All(c.Host, args.AppPassword).ApplyT(func(v []any) (string, error) {
-		return scramVerifier(v[1].(string), v[0].(string), c.Database, args.AppName)
+	// The role's own resource cannot read a password back. So the login is tried before it, as the tasks do.
+	logins, err := c.rows(ctx, name+"-logins", pulumi.Parent(r), order.After(args.DependsOn...))
+	if err != nil {
+		return nil, err
+	}
+	login, err := pgrows.NewLogin(ctx, name+"-login", &pgrows.LoginArgs{
+		Username: pulumi.String(args.AppName),
+		Password: args.AppPassword,
+		Triggers: c.triggers(),
+	}, c.inside(r, logins, args.DependsOn...)...)
+	if err != nil {
+		return nil, err
+	}
+
+	password := pulumi.All(c.Host, args.AppPassword, login.Generation).ApplyT(func(v []any) (string, error) {
+		return scramVerifier(v[1].(string), append([]string{v[0].(string), c.Database, args.AppName}, again(v[2].(int))...)...)
 	}).(pulumi.StringOutput)
 	app, err := postgresql.NewRole(ctx, name+"-app", &postgresql.RoleArgs{
 		Name:           pulumi.String(args.AppName),

@@ -1,6 +1,8 @@
 package schema_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -59,6 +61,19 @@ func TestRolesAndGrants(t *testing.T) {
 	password := fmt.Sprint(app["password"])
 	if !e["roles-app"].IsSecret("password") || !strings.HasPrefix(password, "SCRAM-SHA-256$4096:") || strings.Contains(password, "app-password") {
 		t.Errorf("the app's password is given as %s", password)
+	}
+
+	// The salt follows from how often the password was set, 4 times here.
+	salt := sha256.Sum256([]byte("plan-charge role\x00db.example\x00plan_charge\x00plan_charge_app\x004"))
+	if want := ":" + base64.StdEncoding.EncodeToString(salt[:16]) + "$"; !strings.Contains(password, want) {
+		t.Errorf("the app's password is set as %s, without the generation of its login: want %s in it", password, want)
+	}
+	login := e["roles-login"]
+	if login.Inputs["username"] != "plan_charge_app" || login.Inputs["password"] != "app-password" || !login.IsSecret("password") || fmt.Sprint(login.Inputs["triggers"]) != "[db-ABC]" {
+		t.Errorf("login: %v, secret: %v", login.Inputs, login.Secret)
+	}
+	if !e.Needs("roles-app", "roles-login") || e.Needs("roles-login", "roles-app") {
+		t.Error("the login is not looked at before the role is set")
 	}
 
 	for name, want := range map[string]string{

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"strconv"
 
 	"golang.org/x/text/secure/precis"
 )
@@ -34,6 +35,15 @@ func scramVerifier(password string, scope ...string) (string, error) {
 	stored := sha256.Sum256(mac(salted, "Client Key"))
 	b64 := base64.StdEncoding.EncodeToString
 	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", scramIterations, b64(salt), b64(stored[:]), b64(mac(salted, "Server Key"))), nil
+}
+
+// again is what a verifier's scope has besides when a role is given the same password again, so that it is another
+// verifier. The first one is without it.
+func again(generation int) []string {
+	if generation <= 1 {
+		return nil
+	}
+	return []string{strconv.Itoa(generation)}
 }
 
 func mac(key []byte, text string) []byte {

@@ -57,6 +57,24 @@ func TestServerTakesTheVerifierForThePassword(t *testing.T) {
 	}
 }
 
+// A stack that was deployed before generations were counted keeps its role as it is.
+func TestFirstVerifierIsThatOfBefore(t *testing.T) {
+	verifier := func(generation int) string {
+		v, err := scramVerifier("password", append([]string{"host", "db", "app"}, again(generation)...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	const before = "SCRAM-SHA-256$4096:oLxCQEFFSqvSpovQbv9mBQ==$xYnHuxHG+WfaFPnR4z2V/og2eKFjucNMA7LYVlepv68=:UAFbN5NFYmPYOIhwPubezwY8XDX0lSqLLAOm3sTQTIs="
+	if verifier(0) != before || verifier(1) != before {
+		t.Errorf("the first verifier is %s, want %s", verifier(1), before)
+	}
+	if verifier(2) == before || verifier(3) == verifier(2) {
+		t.Errorf("the same password again is %s, then %s", verifier(2), verifier(3))
+	}
+}
+
 func TestVerifierIsStable(t *testing.T) {
 	a, _ := scramVerifier("password", "host", "db", "app")
 	b, _ := scramVerifier("password", "host", "db", "app")

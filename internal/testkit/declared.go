@@ -193,6 +193,8 @@ func outputs(typ, name string) map[string]any {
 		return map[string]any{"domainName": "d123.cloudfront.net", "hostedZoneId": "Z2FDTNDATAQYW2", "etag": "E1"}
 	case "pgrows:index:Revision":
 		return map[string]any{"revision": "0003", "generation": 4, "drift": ""}
+	case "pgrows:index:Login":
+		return map[string]any{"generation": 4, "drift": ""}
 	case "pgrows:index:Rows":
 		return map[string]any{"rowCount": 2}
 	case "command:local:Command":

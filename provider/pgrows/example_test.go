@@ -50,3 +50,18 @@ func ExampleNewRevision() {
 		return nil
 	})
 }
+
+// A role is given its password again when it could not log in, because what it is set to depends on the generation.
+func ExampleNewLogin() {
+	pulumi.Run(func(ctx *pulumi.Context) error {
+		login, err := pgrows.NewLogin(ctx, "login", &pgrows.LoginArgs{
+			Username: pulumi.String("app"),
+			Password: pulumi.String("from a secret"),
+		})
+		if err != nil {
+			return err
+		}
+		ctx.Export("generation", login.Generation)
+		return nil
+	})
+}

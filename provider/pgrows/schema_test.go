@@ -44,7 +44,7 @@ func goType(typ schema.TypeSpec, required bool) string {
 
 func TestInputsAreThoseOfTheSchema(t *testing.T) {
 	spec := packageSchema(t)
-	rows, revision := spec.Resources["pgrows:index:Rows"], spec.Resources["pgrows:index:Revision"]
+	rows, revision, login := spec.Resources["pgrows:index:Rows"], spec.Resources["pgrows:index:Revision"], spec.Resources["pgrows:index:Login"]
 	for name, tc := range map[string]struct {
 		args       pulumi.Input
 		properties map[string]schema.PropertySpec
@@ -53,6 +53,7 @@ func TestInputsAreThoseOfTheSchema(t *testing.T) {
 		"provider": {pgrows.ProviderArgs{}, spec.Provider.InputProperties, spec.Provider.RequiredInputs},
 		"rows":     {pgrows.RowsArgs{}, rows.InputProperties, rows.RequiredInputs},
 		"revision": {pgrows.RevisionArgs{}, revision.InputProperties, revision.RequiredInputs},
+		"login":    {pgrows.LoginArgs{}, login.InputProperties, login.RequiredInputs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if len(tc.properties) == 0 {
@@ -98,7 +99,7 @@ func TestInputsAreThoseOfTheSchema(t *testing.T) {
 
 func TestOutputsAreInTheSchema(t *testing.T) {
 	spec := packageSchema(t)
-	for token, out := range map[string]any{"pgrows:index:Rows": pgrows.Rows{}, "pgrows:index:Revision": pgrows.Revision{}} {
+	for token, out := range map[string]any{"pgrows:index:Rows": pgrows.Rows{}, "pgrows:index:Revision": pgrows.Revision{}, "pgrows:index:Login": pgrows.Login{}} {
 		fields := reflect.TypeOf(out)
 		for i := range fields.NumField() {
 			field := fields.Field(i)

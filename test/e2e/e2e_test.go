@@ -52,6 +52,7 @@ func TestDeployment(t *testing.T) {
 				day{"SecondUpChangesNothing", secondUp},
 				day{"SecretsStandNowhereInClear", secrets},
 				day{"RefreshSeesRowsAndUpHealsThem", rows},
+				day{"RefreshSeesAnotherPasswordAndUpSetsItAgain", anotherPassword},
 				day{"RefreshSeesADowngradeAndUpMigratesAgain", downgrade},
 				day{"ErrorsAreNotCached", errorCaching},
 				day{"PreviewWorksWithoutTheDatabase", previewWithoutDatabase},
@@ -204,6 +205,37 @@ func rows(t *testing.T, b *box) {
 	if now := read(strangerOrg); now != stranger {
 		t.Errorf("somebody else's organization changed from %+v to %+v", stranger, now)
 	}
+	b.WantNoDrift()
+}
+
+func anotherPassword(t *testing.T, b *box) {
+	ctx := context.Background()
+	s, conn := b.Site(), b.Connect()
+	awaitLogin := func(want int) {
+		t.Helper()
+		testbed.Eventually(t, 20*time.Second, fmt.Sprintf("a login to be answered by %d", want), func() bool {
+			code, _ := s.Login(ctx, "", report.StructuredLogin)
+			return code == want
+		})
+	}
+	awaitLogin(400)
+	for _, sql := range []string{
+		`ALTER ROLE plan_charge_app PASSWORD 'x'`,
+		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'plan_charge_app'`,
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	awaitLogin(500)
+	if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code != 7 {
+		t.Errorf("refresh ended with %d, want 7", r.Code)
+	} else {
+		testbed.WantIn(t, r.Out, "cannot log in as plan_charge_app: the password is another one", "1 to update")
+	}
+	r := b.Must(b.Pulumi("up", "--refresh", "--yes", "--skip-preview"))
+	testbed.WantIn(t, r.Out, "roles-login updated", "roles-app updated", "2 updated")
+	awaitLogin(400)
 	b.WantNoDrift()
 }
 

@@ -103,7 +103,7 @@ func (d *Database) acquire(ctx context.Context, wait time.Duration) (*pgxpool.Co
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		d.lastFailure, d.failedAt = d.unreachable(err), time.Now()
+		d.lastFailure, d.failedAt = d.settings.unreachable(err), time.Now()
 		return nil, d.lastFailure
 	}
 	d.lastFailure = nil
@@ -121,7 +121,7 @@ func (d *Database) open() (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	if d.pool, err = pgxpool.NewWithConfig(context.Background(), cfg); err != nil { // connects later
-		return nil, d.unreachable(err)
+		return nil, d.settings.unreachable(err)
 	}
 	return d.pool, nil
 }

@@ -25,7 +25,7 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-func (d *Database) unreachable(err error) error {
+func (s Settings) unreachable(err error) error {
 	reason := err.Error()
 	var pg *pgconn.PgError
 	var op *net.OpError
@@ -37,8 +37,8 @@ func (d *Database) unreachable(err error) error {
 	case errors.As(err, &op):
 		reason = op.Error()
 	}
-	if d.settings.Password != "" {
-		reason = strings.ReplaceAll(reason, d.settings.Password, "[secret]")
+	if s.Password != "" {
+		reason = strings.ReplaceAll(reason, s.Password, "[secret]")
 	}
-	return &UnreachableError{Address: d.settings.Address(), Reason: reason, Err: err}
+	return &UnreachableError{Address: s.Address(), Reason: reason, Err: err}
 }

@@ -1,4 +1,5 @@
-// Package resource is the Pulumi provider pgrows: rows of database tables, and a database's schema revision, as resources.
+// Package resource is the Pulumi provider pgrows: rows of database tables, a database's schema revision, and the login of a
+// role, as resources.
 package resource
 
 import (
@@ -34,13 +35,14 @@ func New(open func(pgdb.Settings) Store) p.Provider {
 	provider := infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "PostgreSQL rows",
-			Description: "Rows of PostgreSQL tables, and the revision of a database's schema, as Pulumi resources.",
+			Description: "Rows of PostgreSQL tables, the revision of a database's schema, and the login of a role, as Pulumi resources.",
 			Keywords:    []string{"postgresql", "database", "category/database", "kind/native"},
 		},
 		Config: infer.Config(&Config{}),
 		Resources: []infer.InferredResource{
 			&rows{InferredResource: infer.Resource(&Rows{}), connector: c},
 			infer.Resource(&Revision{connector: c}),
+			infer.Resource(&Login{connector: c}),
 		},
 	})
 	provider.CheckConfig = func(_ context.Context, req p.CheckRequest) (p.CheckResponse, error) {

@@ -91,8 +91,8 @@ func TestEveryPropertyHasAnExampleOfItsType(t *testing.T) {
 	for token, typ := range spec.Types {
 		described[token] = typ.Properties
 	}
-	if len(described) != 8 {
-		t.Errorf("%d sets of properties, want 8", len(described))
+	if len(described) != 10 {
+		t.Errorf("%d sets of properties, want 10", len(described))
 	}
 	for of, properties := range described {
 		for key, prop := range properties {
@@ -121,7 +121,7 @@ func TestExamplesAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	spec := w.schema()
 	var failures []p.CheckFailure
-	for token, urn := range map[string]presource.URN{"pgrows:index:Rows": rowsURN, "pgrows:index:Revision": revisionURN} {
+	for token, urn := range map[string]presource.URN{"pgrows:index:Rows": rowsURN, "pgrows:index:Revision": revisionURN, "pgrows:index:Login": loginURN} {
 		resp, err := w.server.Check(p.CheckRequest{Urn: urn, Inputs: examples(t, spec.Resources[token].InputProperties)})
 		if err != nil {
 			t.Fatal(err)

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 const (
 	rowsURN     = presource.URN("urn:pulumi:test::test::pgrows:index:Rows::rows")
 	revisionURN = presource.URN("urn:pulumi:test::test::pgrows:index:Revision::revision")
+	loginURN    = presource.URN("urn:pulumi:test::test::pgrows:index:Login::login")
 )
 
 // out is a database that nobody can reach, or that counts how often it is used.
@@ -83,12 +84,18 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := obj(`{"port": 0, "connectTimeout": 5}`).Set("port", property.New(float64(w.db.Settings.Port))).Set("host", property.New(w.db.Settings.Host)).
-		Set("database", property.New(w.db.Settings.Database)).Set("username", property.New("owner")).Set("password", property.New(pgtest.Password).WithSecret(true))
-	if err := w.server.Configure(p.ConfigureRequest{Args: config}); err != nil {
-		t.Fatal(err)
-	}
+	w.configure(w.db.Settings.Port, "require")
 	return w
+}
+
+func (w *world) configure(port int, sslMode string) {
+	w.t.Helper()
+	config := obj(`{"connectTimeout": 5}`).Set("port", property.New(float64(port))).Set("host", property.New(w.db.Settings.Host)).
+		Set("database", property.New(w.db.Settings.Database)).Set("username", property.New("owner")).
+		Set("password", property.New(pgtest.Password).WithSecret(true)).Set("sslMode", property.New(sslMode))
+	if err := w.server.Configure(p.ConfigureRequest{Args: config}); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // obj reads JSON as properties.
