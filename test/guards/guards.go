@@ -183,7 +183,7 @@ var rollouts = []guard{
 		`task.Log = append(task.Log, lines...)`, `task.Log = append(task.Log, lines[:0]...)`,
 		verify, "TestRolloutThatFails/rolled back"},
 	{"the site is not asked while the wrong version answers", "internal/verify/verify.go",
-		"return hide.Error(err)\n\t\t}\n\t}", "defer func(rollout error) { fmt.Fprintln(clean, rollout) }(err)\n\t\t}\n\t}",
+		"return v.results, hide.Error(err)\n\t\t}\n\t\tv.results", "defer func(rollout error) { fmt.Fprintln(clean, rollout) }(err)\n\t\t}\n\t\tv.results",
 		verify, "TestRolloutThatFails/rolled back"},
 }
 
@@ -192,7 +192,7 @@ var verification = []guard{
 		"\t\thealth,\n", "",
 		probe, "TestStandardChecks"},
 	{"a login with a basic token is tried", "internal/probe/check.go",
-		`{Name: "login, basic token", Method: http.MethodPost, Path: loginPath, Headers: headers, Body: token, Status: "4xx"},`, ``,
+		`{Name: "login, basic token", Method: http.MethodPost, Path: loginPath, Headers: headers, Body: token, Status: "4xx", Safe: true},`, ``,
 		probe, "TestStandardChecks"},
 	{"a login with a cache-busting query is tried", "internal/probe/check.go",
 		`{Name: "login, cache-busting query", Method: http.MethodPost, Path: loginPath + query + "t=" + Nonce,`, `{Name: "login, cache-busting query", Method: http.MethodPost, Path: loginPath + query[:0],`,
@@ -230,6 +230,9 @@ var verification = []guard{
 	{"a changed distribution is verified", "infra/verification.go",
 		`args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, pulumi.String(list),`, `args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, pulumi.String(list),`,
 		infra, "TestVerification"},
+	{"a refresh asks nothing that might change something", "internal/verify/look.go",
+		`if !check.Harmless() {`, `if false {`,
+		verify, "TestLookAsksOnlyWhatIsHarmless"},
 	{"a changed distribution is invalidated", "infra/verification.go",
 		`pulumi.Array{args.DistributionID, args.DistributionVersion},`, `pulumi.Array{args.DistributionID},`,
 		infra, "TestVerification"},
