@@ -49,7 +49,10 @@ func TestOrder(t *testing.T) {
 		{"service-service", "grants-table"},
 		{"service-service", "grants-sequence"},
 		{"service-service", "balancer-from-distribution"},
+		{"service-capacity", "service-service"},
+		{"service-capacity", "service-bounds"},
 		{"verification-checks", "service-service"},
+		{"verification-checks", "service-capacity"},
 		{"verification-checks", "cdn-distribution"},
 		{"verification-checks", "dns-A"},
 		{"verification-invalidation", "service-service"},
@@ -114,7 +117,7 @@ func TestVerificationChecksWhatIsDeployed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var checks []probe.Check
-	if err := json.Unmarshal([]byte(p["verification-checks"].Get("environment", "VERIFY_CHECKS").(string)), &checks); err != nil {
+	if err := json.Unmarshal([]byte(p["verification-checks"].Get("checks").(string)), &checks); err != nil {
 		t.Fatal(err)
 	}
 	if len(checks) != 6 || checks[5].Path != "/api/v1/ping" || checks[5].Status != "204" {

@@ -134,6 +134,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"check status":                      {"verification", `{"checks":[{"method":"GET","path":"/x","status":99}]}`, `verification.checks[0].status: found "99"; allowed: 100 to 599, 1xx`, false},
 		"check method":                      {"verification", `{"checks":[{"method":"get","path":"/x","status":200}]}`, `verification.checks[0].method: found "get"`, false},
 		"check repeat":                      {"verification", `{"checks":[{"method":"POST","path":"/x","status":"4xx","repeat":true}]}`, `verification.checks[0].repeat: found true`, false},
+		"check safe":                        {"verification", `{"checks":[{"method":"POST","path":"/x","status":200,"safe":"yes"}]}`, `verification.checks[0].safe: found "yes"; allowed: true`, false},
 		"check header":                      {"verification", `{"checks":[{"path":"/x","status":200,"headers":{"Authorization":"Bearer hush"}}]}`, `verification.checks[0].headers[Authorization]: found what looks like a secret`, false},
 		"login path":                        {"verification", `{"loginPath":"login"}`, `verification.loginPath: found "login"`, false},
 		"check body":                        {"verification", `{"checks":[{"method":"GET","path":"/x","status":200,"body":"x"}]}`, `verification.checks[0].body: found "x"`, false},

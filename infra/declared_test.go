@@ -516,6 +516,8 @@ func TestService(t *testing.T) {
 		}
 	}
 	is(t, p["service-bounds"], 2.0, "minCapacity")
+	is(t, p["service-capacity"], 2.0, "minimum")
+	is(t, p["service-capacity"], "arn:aws:ecs:eu-west-3:123456789012:service-task:1", "taskDefinition")
 	is(t, p["service-bounds"], 6.0, "maxCapacity")
 	is(t, p["service-bounds"], "service/plan-charge-prod-cluster/plan-charge-prod-backend", "resourceId")
 	is(t, p["service-scaling"], "ECSServiceAverageCPUUtilization", "targetTrackingScalingPolicyConfiguration", "predefinedMetricSpecification", "predefinedMetricType")

@@ -11,6 +11,7 @@ import (
 	"plan-charge/config"
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/order"
+	"plan-charge/served/served"
 )
 
 // ServiceArgs are the inputs of a Service.
@@ -37,11 +38,14 @@ type Service struct {
 	LogGroup          pulumi.StringOutput
 	ExecCommand       pulumi.StringOutput // a shell in a running task
 
-	service *ecs.Service
+	service  *ecs.Service
+	capacity *served.Capacity
 }
 
-// Ready is the service, steady.
-func (s *Service) Ready() []pulumi.CustomResource { return []pulumi.CustomResource{s.service} }
+// Ready is the service, steady and with tasks enough.
+func (s *Service) Ready() []pulumi.CustomResource {
+	return []pulumi.CustomResource{s.service, s.capacity}
+}
 
 // NewService declares the app's DATABASE_URL, the task definition and the
 // Fargate service, and waits until the new version runs.
@@ -140,7 +144,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		WaitForSteadyState: pulumi.Bool(true),
 	}, parent, rolledOut,
 		order.After(after...),
-		pulumi.IgnoreChanges([]string{"desiredCount"}), // autoscaling's to set
+		pulumi.IgnoreChanges([]string{"desiredCount"}), // autoscaling's to set, within the bounds that the capacity keeps
 		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: svc.Timeout.String(), Update: svc.Timeout.String()}))
 	if err != nil {
 		return nil, err
@@ -176,7 +180,22 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		return nil, err
 	}
 
-	s.service = service
+	capacity, err := served.NewCapacity(ctx, name+"-capacity", &served.CapacityArgs{
+		Cluster:        args.Cluster.Name,
+		Service:        service.Name,
+		TaskDefinition: made.definition.Arn,
+		Minimum:        pulumi.Int(svc.Min),
+		Timeout:        pulumi.String(svc.Timeout.String()),
+		TimeoutKey:     pulumi.String("service.timeout"),
+		Region:         given(args.AWS.Region),
+		Profile:        given(args.AWS.Profile),
+		Role:           given(args.AWS.Role),
+	}, parent, order.After(service, bounds))
+	if err != nil {
+		return nil, err
+	}
+
+	s.service, s.capacity = service, capacity
 	s.Name, s.TaskDefinitionARN = service.Name, made.definition.Arn
 	s.SecretARN, s.LogGroup = made.secretARN, made.logGroup
 	s.ExecCommand = pulumi.All(args.Cluster.Name, service.Name).ApplyT(func(v []any) string {

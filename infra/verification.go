@@ -12,6 +12,7 @@ import (
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/order"
 	"plan-charge/internal/probe"
+	"plan-charge/served/served"
 )
 
 // VerificationArgs are the inputs of a Verification.
@@ -34,11 +35,12 @@ type VerificationArgs struct {
 }
 
 // Verification asks through the CDN whether what was deployed is what is served, and fails the update if not. It is a
-// resource and no hook, so that a failure is remembered and the next update asks again.
+// resource and no hook, so that a failure is remembered and the next update asks again; and one of our own provider, so
+// that a refresh asks as well.
 type Verification struct {
 	pulumi.ResourceState
 
-	// Result says in one line what was found.
+	// Result says in one line what was found, and when.
 	Result pulumi.StringOutput
 }
 
@@ -78,29 +80,33 @@ func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, o
 	if err != nil {
 		return nil, err
 	}
-	check, err := local.NewCommand(ctx, name+"-checks", &local.CommandArgs{
-		Create: pulumi.String("go run ./cmd/plan-charge verify"),
-		Dir:    pulumi.String("."),
-		// A long report does not fit into a variable.
-		AddPreviousOutputInEnv: pulumi.Bool(false),
-		Environment: with(args.AWS, pulumi.StringMap{
-			"VERIFY_SITE_URL":        args.SiteURL,
-			"VERIFY_CLUSTER":         args.Cluster,
-			"VERIFY_SERVICE":         args.Service,
-			"VERIFY_TASK_DEFINITION": args.TaskDefinition,
-			"VERIFY_DISTRIBUTION_ID": args.DistributionID,
-			"VERIFY_CHECKS":          pulumi.String(list),
-			"VERIFY_TIMEOUT":         pulumi.String(args.Timeout.String()),
-		}),
-		Triggers: pulumi.Array{
-			args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, pulumi.String(list),
-		},
+	check, err := served.NewVerification(ctx, name+"-checks", &served.VerificationArgs{
+		SiteURL:             args.SiteURL,
+		Cluster:             args.Cluster,
+		Service:             args.Service,
+		TaskDefinition:      args.TaskDefinition,
+		DistributionID:      args.DistributionID,
+		DistributionVersion: args.DistributionVersion,
+		Checks:              pulumi.String(list),
+		Timeout:             pulumi.String(args.Timeout.String()),
+		TimeoutKey:          pulumi.String("verification.timeout"),
+		Region:              given(args.AWS.Region),
+		Profile:             given(args.AWS.Profile),
+		Role:                given(args.AWS.Role),
 	}, pulumi.Parent(v), order.After(append([]pulumi.CustomResource{invalidation}, args.DependsOn...)...))
 	if err != nil {
 		return nil, err
 	}
-	v.Result = check.Stdout
+	v.Result = check.Summary
 	return v, ctx.RegisterResourceOutputs(v, pulumi.Map{"result": v.Result})
+}
+
+// given is an optional input: none where the text is "".
+func given(text string) pulumi.StringPtrInput {
+	if text == "" {
+		return nil
+	}
+	return pulumi.StringPtr(text)
 }
 
 // with adds to a command's variables what it needs to reach AWS as the provider does.

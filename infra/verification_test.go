@@ -1,7 +1,9 @@
 package infra_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -32,18 +34,19 @@ func TestVerification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checks := e["verification-checks"].Inputs
-	s, err := verify.FromEnv(e["verification-checks"].Variables())
-	if err != nil {
-		t.Fatal(err)
+	checks := maps.Clone(e["verification-checks"].Inputs)
+	var list []probe.Check
+	if err := json.Unmarshal([]byte(checks["checks"].(string)), &list); err != nil || len(list) != 6 || list[5].Path != "/api/v1/ping" {
+		t.Errorf("checks: %+v, %v", list, err)
 	}
-	if len(s.Checks) != 6 || s.Checks[5].Path != "/api/v1/ping" || s.TaskDefinition == "" || s.DistributionID != "E1" || s.Timeout != time.Minute {
-		t.Errorf("settings: %+v", s)
+	delete(checks, "checks")
+	want := map[string]any{
+		"siteUrl": "https://site.example", "cluster": "cluster", "service": "service", "taskDefinition": "arn:aws:ecs:eu-west-3:1:task-definition/backend:3",
+		"distributionId": "E1", "distributionVersion": "etag-1", "timeout": "1m0s", "timeoutKey": "verification.timeout",
+		"region": "eu-west-3", "role": "arn:aws:iam::123456789012:role/deployer",
 	}
-	list := checks["environment"].(map[string]any)["VERIFY_CHECKS"]
-	triggers := []any{"https://site.example", "service", "arn:aws:ecs:eu-west-3:1:task-definition/backend:3", "E1", "etag-1", list}
-	if !reflect.DeepEqual(checks["triggers"], triggers) {
-		t.Errorf("triggers: %v, want %v", checks["triggers"], triggers)
+	if !reflect.DeepEqual(checks, want) {
+		t.Errorf("inputs: %v, want %v", checks, want)
 	}
 	invalidation := e["verification-invalidation"].Inputs
 	i, err := verify.InvalidationFromEnv(e["verification-invalidation"].Variables())
@@ -51,10 +54,8 @@ func TestVerification(t *testing.T) {
 		t.Errorf("invalidation: %+v, %v, %v", i, err, invalidation)
 	}
 
-	for _, name := range []string{"verification-checks", "verification-invalidation"} {
-		is(t, e[name], "eu-west-3", "environment", "AWS_REGION")
-		is(t, e[name], "arn:aws:iam::123456789012:role/deployer", "environment", "PLAN_CHARGE_AWS_ROLE")
-	}
+	is(t, e["verification-invalidation"], "eu-west-3", "environment", "AWS_REGION")
+	is(t, e["verification-invalidation"], "arn:aws:iam::123456789012:role/deployer", "environment", "PLAN_CHARGE_AWS_ROLE")
 
 	args.Checks[0].Path = "ping"
 	if _, err := testkit.Run(testkit.Stack{Project: "plan-charge", Name: "test"}, declare); !strings.Contains(fmt.Sprint(err), `path: found "ping"`) {

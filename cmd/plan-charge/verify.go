@@ -33,7 +33,7 @@ output is one line about what was found.`,
 			if err != nil {
 				return err
 			}
-			if err := verify.Run(cmd.Context(), settings, clients, os.Stderr); err != nil {
+			if _, err := verify.Run(cmd.Context(), settings, clients, os.Stderr); err != nil {
 				return err
 			}
 			fmt.Printf("%s: %d checks passed\n", settings.SiteURL, len(settings.Checks))

@@ -27,6 +27,8 @@ type Check struct {
 	Fields map[string]string `json:"fields,omitempty" allowed:"names of the answer's top-level members, each with its text" example:"{status: ok}"`
 	// Repeat asks twice: the origin must answer both times, not a cache.
 	Repeat bool `json:"repeat,omitempty" allowed:"true (the origin must answer twice; GET and HEAD only) or false" example:"true"`
+	// Safe says that asking changes nothing, so that a refresh may ask.
+	Safe bool `json:"safe,omitempty" allowed:"true (asking changes nothing, so that a refresh asks too; GET and HEAD are asked anyway) or false" example:"true"`
 }
 
 // Status is one or more allowed statuses: "400", "4xx" or "200,204". In JSON a number will do as well.
@@ -108,6 +110,11 @@ func (c Check) Title() string {
 	return c.Verb() + " " + c.Path
 }
 
+// Harmless reports whether asking changes nothing.
+func (c Check) Harmless() bool {
+	return c.Safe || c.Verb() == http.MethodGet || c.Verb() == http.MethodHead
+}
+
 // Verb is the method, GET by default.
 func (c Check) Verb() string {
 	if c.Method == "" {
@@ -133,10 +140,10 @@ func Standard(healthPath, loginPath, version string) []Check {
 	}
 	checks := []Check{
 		health,
-		{Name: "login, basic token", Method: http.MethodPost, Path: loginPath, Headers: headers, Body: token, Status: "4xx"},
-		{Name: "login, cache-busting query", Method: http.MethodPost, Path: loginPath + query + "t=" + Nonce, Headers: headers, Body: token, Status: "4xx"},
+		{Name: "login, basic token", Method: http.MethodPost, Path: loginPath, Headers: headers, Body: token, Status: "4xx", Safe: true},
+		{Name: "login, cache-busting query", Method: http.MethodPost, Path: loginPath + query + "t=" + Nonce, Headers: headers, Body: token, Status: "4xx", Safe: true},
 		{
-			Name: "login, structured", Method: http.MethodPost, Path: loginPath, Headers: headers, Status: "400",
+			Name: "login, structured", Method: http.MethodPost, Path: loginPath, Headers: headers, Status: "400", Safe: true,
 			Body: `{"userInfo":{"email":"test@nda-partners.com","name":"Test User","id":"test-id"},"access_token":"test"}`,
 		},
 		{Name: "errors are not cached", Path: strings.SplitN(loginPath, "?", 2)[0] + "/verify-" + Nonce, Status: "4xx", Repeat: true},

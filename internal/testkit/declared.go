@@ -197,6 +197,10 @@ func outputs(typ, name string) map[string]any {
 		return map[string]any{"generation": 4, "drift": ""}
 	case "pgrows:index:Rows":
 		return map[string]any{"rowCount": 2}
+	case "served:index:Verification":
+		return map[string]any{"summary": "https://site.example: 5 checks passed at 2026-11-24T21:00:00Z"}
+	case "served:index:Capacity":
+		return map[string]any{"desired": "ok"}
 	case "command:local:Command":
 		return map[string]any{"stdout": "0003\n", "stderr": ""}
 	}

@@ -65,8 +65,16 @@ func address(r *env.Reader, key, value, example string) {
 	if value == "" {
 		return
 	}
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Path != "" && u.Path != "/" {
-		r.Mistake(key, fmt.Sprintf("%q", value), "http:// or https:// and a host, with a port or without", example)
+	if !IsAddress(value) {
+		r.Mistake(key, fmt.Sprintf("%q", value), AddressRule, example)
 	}
+}
+
+// AddressRule says what IsAddress allows.
+const AddressRule = "http:// or https:// and a host, with a port or without"
+
+// IsAddress reports whether requests can be made to a site under this address.
+func IsAddress(value string) bool {
+	u, err := url.Parse(value)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && (u.Path == "" || u.Path == "/")
 }

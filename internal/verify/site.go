@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ func (v *verification) site(ctx context.Context) error {
 	client, base := v.client()
 	fmt.Fprintf(v.out, "requests to %s\n  %-7s %-58s %6s %7s  %s\n", v.SiteURL, "method", "path", "status", "ms", "answered by")
 	last := make([]error, len(v.Checks)) // what was wrong with each check the last time that it was answered
+	titles := titles(v.Checks)
 	pending := make([]int, len(v.Checks))
 	for i := range pending {
 		pending[i] = i
@@ -43,15 +45,15 @@ func (v *verification) site(ctx context.Context) error {
 	for pause := v.pace.first; ; pause = min(2*pause, v.pace.longest) {
 		var failed []int
 		for _, i := range pending {
-			err := v.check(ctx, client, base, v.Checks[i])
+			came, err := v.check(ctx, client, base, v.Checks[i])
 			if err == nil {
-				last[i] = nil
+				last[i], v.results[titles[i]] = nil, came
 				continue
 			}
 			failed = append(failed, i)
 			// A request that the time limit cut off says less than the answer before it.
 			if ctx.Err() == nil || last[i] == nil {
-				last[i] = err
+				last[i], v.results[titles[i]] = err, came
 			}
 		}
 		if len(failed) == 0 {
@@ -81,26 +83,34 @@ func (v *verification) client() (*http.Client, *url.URL) {
 	}, base
 }
 
-// check makes a check's request, or two, and says what is wrong with the answers.
-func (v *verification) check(ctx context.Context, client *http.Client, base *url.URL, check probe.Check) error {
+// check makes a check's request, or two, and says what came, and what is wrong with it.
+func (v *verification) check(ctx context.Context, client *http.Client, base *url.URL, check probe.Check) (came string, err error) {
 	// Both requests of a repeated check share their path, which no request before had: the first fills a cache
 	// that keeps errors, and the second would be answered by it.
 	path := strings.ReplaceAll(check.Path, probe.Nonce, strings.ToLower(rand.Text()))
 	first := v.ask(ctx, client, base, check, path)
-	if err := judge(check, path, first); err != nil || !check.Repeat {
-		return err
+	if wrong := judge(check, path, first); wrong != nil {
+		return wrong.result(), wrong
+	}
+	if !check.Repeat {
+		return strconv.Itoa(first.status), nil
 	}
 	second := v.ask(ctx, client, base, check, path)
-	if err := judge(check, path, second); err != nil {
-		return err
+	if wrong := judgeSecond(check, path, first, second); wrong != nil {
+		return wrong.result(), wrong
 	}
+	return strconv.Itoa(first.status) + ", twice from the origin", nil
+}
+
+// judgeSecond says what is wrong with the answer to a request that was made before.
+func judgeSecond(check probe.Check, path string, first, second answer) *failure {
 	switch {
 	case second.cache != "":
-		return failure(check, path, "the second answer from the origin as well", fmt.Sprintf("one from a cache (%s)", second.cache), second)
+		return &failure{check, path, "the second answer from the origin as well", fmt.Sprintf("one from a cache (%s)", second.cache), second}
 	case first.request != "" && first.request == second.request:
-		return failure(check, path, "two answers from the origin", "the first answer again (X-Request-Id "+first.request+")", second)
+		return &failure{check, path, "two answers from the origin", "the first answer again (X-Request-Id " + first.request + ")", second}
 	}
-	return nil
+	return judge(check, path, second)
 }
 
 func (v *verification) ask(ctx context.Context, client *http.Client, base *url.URL, check probe.Check, path string) answer {
@@ -157,40 +167,59 @@ func fromCache(h http.Header) string {
 }
 
 // judge says what is wrong with one answer.
-func judge(check probe.Check, path string, a answer) error {
+func judge(check probe.Check, path string, a answer) *failure {
 	switch {
 	case a.err != nil:
-		return failure(check, path, "status "+string(check.Status), "no answer: "+brief(a.err), a)
+		return &failure{check, path, "status " + string(check.Status), "no answer: " + brief(a.err), a}
 	case !check.Status.Allows(a.status):
-		return failure(check, path, "status "+string(check.Status), fmt.Sprintf("status %d", a.status), a)
+		return &failure{check, path, "status " + string(check.Status), fmt.Sprintf("status %d", a.status), a}
 	case len(check.Fields) == 0:
 		return nil
 	}
 	var object map[string]any
 	if err := json.Unmarshal(a.body, &object); err != nil {
-		return failure(check, path, "a JSON object", "something else", a)
+		return &failure{check, path, "a JSON object", "something else", a}
 	}
 	for name, want := range check.Fields {
 		got, ok := object[name]
 		if !ok {
-			return failure(check, path, fmt.Sprintf("%s %q", name, want), "none", a)
+			return &failure{check, path, fmt.Sprintf("%s %q", name, want), "none", a}
 		}
 		if fmt.Sprint(got) != want {
-			return failure(check, path, fmt.Sprintf("%s %q", name, want), fmt.Sprintf("%q", fmt.Sprint(got)), a)
+			return &failure{check, path, fmt.Sprintf("%s %q", name, want), fmt.Sprintf("%q", fmt.Sprint(got)), a}
 		}
 	}
 	return nil
 }
 
-func failure(check probe.Check, path, expected, came string, a answer) error {
-	text := fmt.Sprintf("%s: %s %s: expected %s, came %s", check.Title(), check.Verb(), path, expected, came)
-	if a.xcache != "" {
-		text += ", X-Cache: " + a.xcache
+// failure says how an answer differs from what it has to be.
+type failure struct {
+	check          probe.Check
+	path           string
+	expected, came string
+	answer         answer
+}
+
+func (f *failure) Error() string {
+	text := fmt.Sprintf("%s: %s %s: expected %s, came %s", f.check.Title(), f.check.Verb(), f.path, f.expected, f.came)
+	if f.answer.xcache != "" {
+		text += ", X-Cache: " + f.answer.xcache
 	}
-	if body := excerpt(a.body); body != "" {
+	if body := excerpt(f.answer.body); body != "" {
 		text += "\n    body: " + body
 	}
-	return errors.New(text)
+	return text
+}
+
+// result is the failure in a few words, the same ones each time.
+func (f *failure) result() string {
+	switch {
+	case f.answer.err != nil:
+		return "no answer: " + Plain(f.answer.err)
+	case !f.check.Status.Allows(f.answer.status):
+		return strconv.Itoa(f.answer.status)
+	}
+	return fmt.Sprintf("%d, expected %s, came %s", f.answer.status, f.expected, f.came)
 }
 
 func excerpt(body []byte) string {

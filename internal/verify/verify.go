@@ -27,9 +27,10 @@ type Clients struct {
 	Transport http.RoundTripper
 }
 
-// Run verifies and reports every request to out. The error says what was expected and what came, all of it.
-func Run(ctx context.Context, s Settings, c Clients, out io.Writer) error {
-	return run(ctx, s, c, out, defaultPace())
+// Run verifies and reports every request to out. The results are there after an error as well, as far as it came; the
+// error says what was expected and what came, all of it.
+func Run(ctx context.Context, s Settings, c Clients, out io.Writer) (Results, error) {
+	return verified(ctx, s, c, out, defaultPace())
 }
 
 // Rollout waits until the service runs the wanted task definition and nothing else; it is the part of Run that needs
@@ -55,18 +56,25 @@ func defaultPace() pace {
 }
 
 func run(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) error {
+	_, err := verified(ctx, s, c, out, p)
+	return err
+}
+
+func verified(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) (Results, error) {
 	hide := redact.New()
 	clean := redact.NewWriter(out, hide)
 	defer clean.Flush()
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("the time allowed by %s, %s, has run out", s.TimeoutKey, s.Timeout))
 	defer cancel()
-	v := &verification{Settings: s, Clients: c, out: clean, hide: hide, pace: p}
+	v := &verification{Settings: s, Clients: c, out: clean, hide: hide, pace: p, results: Results{}}
 
 	// What runs comes first: the site's answers mean nothing while the wrong version gives them.
 	if s.Service != "" {
 		if err := v.rollout(ctx); err != nil {
-			return hide.Error(err)
+			v.results[ServiceResult] = "does not run " + short(s.TaskDefinition)
+			return v.results, hide.Error(err)
 		}
+		v.results[ServiceResult] = serves(s.TaskDefinition)
 	}
 	var errs []error
 	if s.DistributionID != "" {
@@ -75,7 +83,7 @@ func run(ctx context.Context, s Settings, c Clients, out io.Writer, p pace) erro
 	if s.SiteURL != "" {
 		errs = append(errs, v.site(ctx))
 	}
-	return hide.Error(errors.Join(errs...))
+	return v.results, hide.Error(errors.Join(errs...))
 }
 
 type verification struct {
@@ -84,4 +92,6 @@ type verification struct {
 	out  io.Writer
 	hide *redact.Redactor
 	pace pace
+
+	results Results
 }

@@ -50,6 +50,9 @@ func TestDeployment(t *testing.T) {
 			b.steps(t, // each day builds on the one before
 				day{"FirstUpServesALogin", firstUp},
 				day{"SecondUpChangesNothing", secondUp},
+				day{"RefreshesAreSilent", silence},
+				day{"RefreshSeesAServiceWithoutTasksAndUpHealsIt", noTasks},
+				day{"RefreshSeesALoginThatFails", lostTable},
 				day{"SecretsStandNowhereInClear", secrets},
 				day{"RefreshSeesRowsAndUpHealsThem", rows},
 				day{"RefreshSeesAnotherPasswordAndUpSetsItAgain", anotherPassword},
@@ -105,7 +108,7 @@ func firstUp(t *testing.T, b *box) {
 		`✓ tables .*organizations.*users`,
 		`✓ organizations .*NDA Partners, Default Organization`,
 		`✓ organization of that user +NDA Partners +NDA Partners`,
-		`resources +\d+ \(aws \d+, command \d+, pgrows \d+, postgresql \d+, random \d+\)`,
+		`resources +\d+ \(aws \d+, command \d+, pgrows \d+, postgresql \d+, random \d+, served \d+\)`,
 		`tools +aws (official|bridged), command (official|stand-in), postgresql (official|bridged), pulumi (official|built), `,
 		`time: pulumi up`,
 	} {
@@ -137,6 +140,55 @@ func secondUp(t *testing.T, b *box) {
 		t.Errorf("the second up changed something:\n%s", testbed.LastLines(r.Out, 60))
 	}
 	b.WantNoDrift()
+}
+
+func silence(t *testing.T, b *box) {
+	for range 10 {
+		b.WantNoDrift()
+	}
+}
+
+// noTasks is `aws ecs update-service --desired-count 0`, which the AWS provider is told not to look at.
+func noTasks(t *testing.T, b *box) {
+	s := b.Site()
+	cluster, service := s.Output(t, "cluster"), s.Output(t, "service")
+	_, err := ecs.NewFromConfig(b.AWS()).UpdateService(context.Background(), &ecs.UpdateServiceInput{Cluster: &cluster, Service: &service, DesiredCount: aws.Int32(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := func(status int) func() bool {
+		return func() bool { return s.Get(t, "/health").StatusCode == status }
+	}
+	testbed.Eventually(t, time.Minute, "the site to be without tasks", answers(503))
+	b.wantDrift("0 tasks are wanted, the minimum is ", `"200" => "503"`, "no task runs")
+	r := b.Must(b.Pulumi("up", "--refresh", "--yes", "--skip-preview"))
+	testbed.WantIn(t, r.Out, "2 updated", "5 checks passed at ")
+	testbed.Eventually(t, 15*time.Second, "the site to answer again", answers(200))
+	b.WantNoDrift()
+}
+
+// lostTable is the incident: a table that the login needs is not there.
+func lostTable(t *testing.T, b *box) {
+	ctx, conn := context.Background(), b.Connect()
+	rename := func(from, to string) {
+		if _, err := conn.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s RENAME TO %s`, from, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("users", "users_away")
+	b.wantDrift("login, structured", `"400" => "500"`)
+	rename("users_away", "users")
+	b.WantNoDrift()
+}
+
+// wantDrift wants a refresh to report drift in these words.
+func (b *box) wantDrift(says ...string) {
+	b.t.Helper()
+	r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff")
+	if r.Code != 7 {
+		b.t.Errorf("refresh ended with %d, want 7", r.Code)
+	}
+	testbed.WantIn(b.t, r.Out, says...)
 }
 
 func rows(t *testing.T, b *box) {

@@ -40,10 +40,13 @@ func (p program) isProgram() bool {
 	return err == nil && slices.ContainsFunc(strings.Split(string(data), "\x00"), func(v string) bool { return strings.HasPrefix(v, "PULUMI_MONITOR=") })
 }
 
-// isProvider tells the provider of a package. Ours is built from the folder `provider`.
+// folders are where our own providers are built from.
+var folders = map[string]string{"pgrows": "provider", "served": "served"}
+
+// isProvider tells the provider of a package.
 func (p program) isProvider(pkg string) bool {
-	if pkg == "pgrows" {
-		return strings.Contains(p.exe, "/provider-") || strings.Contains(filepath.Base(p.exe), "pgrows")
+	if folder := folders[pkg]; folder != "" {
+		return strings.Contains(p.exe, "/"+folder+"-") || strings.Contains(filepath.Base(p.exe), pkg)
 	}
 	return filepath.Base(p.exe) == "pulumi-resource-"+pkg
 }

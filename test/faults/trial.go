@@ -117,7 +117,7 @@ func plan(random *rand.Rand, points []point, without ...string) []trial {
 		case "service-service":
 			add(8*time.Second, killEngine, lose, awayDatabase, fullDisk)
 		case "verification-checks":
-			add(500*time.Millisecond, killEngine, killHelper, clockBehind)
+			add(500*time.Millisecond, killEngine, killProvider, clockBehind)
 		case "organizations-rows":
 			add(100*time.Millisecond, killProvider, killDatabase, slowDatabase)
 		}

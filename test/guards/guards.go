@@ -33,6 +33,7 @@ const (
 	verify     = "./internal/verify"
 	probe      = "./internal/probe"
 	provider   = "./provider/internal/resource"
+	served     = "./served/internal/resource"
 	taskEnded  = `if failure.ExitCode != nil && *failure.ExitCode == 0 && result.logErr == nil {`
 	rolloutEnd = `case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:`
 )
@@ -195,7 +196,7 @@ var rollouts = []guard{
 		`task.Log = append(task.Log, lines...)`, `task.Log = append(task.Log, lines[:0]...)`,
 		verify, "TestRolloutThatFails/rolled back"},
 	{"the site is not asked while the wrong version answers", "internal/verify/verify.go",
-		"return hide.Error(err)\n\t\t}\n\t}", "defer func(rollout error) { fmt.Fprintln(clean, rollout) }(err)\n\t\t}\n\t}",
+		"return v.results, hide.Error(err)\n\t\t}\n\t\tv.results", "defer func(rollout error) { fmt.Fprintln(clean, rollout) }(err)\n\t\t}\n\t\tv.results",
 		verify, "TestRolloutThatFails/rolled back"},
 }
 
@@ -204,7 +205,7 @@ var verification = []guard{
 		"\t\thealth,\n", "",
 		probe, "TestStandardChecks"},
 	{"a login with a basic token is tried", "internal/probe/check.go",
-		`{Name: "login, basic token", Method: http.MethodPost, Path: loginPath, Headers: headers, Body: token, Status: "4xx"},`, ``,
+		`{Name: "login, basic token", Method: http.MethodPost, Path: loginPath, Headers: headers, Body: token, Status: "4xx", Safe: true},`, ``,
 		probe, "TestStandardChecks"},
 	{"a login with a cache-busting query is tried", "internal/probe/check.go",
 		`{Name: "login, cache-busting query", Method: http.MethodPost, Path: loginPath + query + "t=" + Nonce,`, `{Name: "login, cache-busting query", Method: http.MethodPost, Path: loginPath + query[:0],`,
@@ -236,12 +237,30 @@ var verification = []guard{
 	{"every request is reported", "internal/verify/site.go",
 		`fmt.Fprintf(v.out, "  %-7s %-58s %6s %7d  %s\n", check.Verb()`, `fmt.Fprintf(io.Discard, "  %-7s %-58s %6s %7d  %s\n", check.Verb()`,
 		verify, "TestSiteThatServes"},
-	{"a new task definition is verified", "infra/verification.go",
-		`args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, pulumi.String(list),`, `args.SiteURL, args.Service, args.DistributionID, args.DistributionVersion, pulumi.String(list),`,
-		infra, "TestVerification"},
-	{"a changed distribution is verified", "infra/verification.go",
-		`args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, pulumi.String(list),`, `args.SiteURL, args.Service, args.TaskDefinition, args.DistributionID, pulumi.String(list),`,
-		infra, "TestVerification"},
+	{"a new task definition is verified", "served/internal/resource/verification.go",
+		`was.TaskDefinition != is.TaskDefinition`, `false`,
+		served, "TestVerificationAsksAgain"},
+	{"a changed distribution is verified", "served/internal/resource/verification.go",
+		`was.DistributionVersion != is.DistributionVersion`, `false`,
+		served, "TestVerificationAsksAgain"},
+	{"a verification that failed is made again", "served/internal/resource/verification.go",
+		`infer.ResourceInitFailedError{Reasons: []string{err.Error()}}`, `nil`,
+		served, "TestFailedVerification"},
+	{"a refresh asks the site", "served/internal/resource/verification.go",
+		`verify.Look(ctx, settings, clients, req.State.Verified)`, `func(verify.Clients) verify.Results { return req.State.Results }(clients)`,
+		served, "TestRefreshAsksTheSite"},
+	{"a refresh asks nothing that might change something", "internal/verify/look.go",
+		`if !check.Harmless() {`, `if false {`,
+		verify, "TestLookAsksOnlyWhatIsHarmless"},
+	{"a service without its tasks is seen", "served/internal/resource/capacity.go",
+		`resp.State.Desired = cmp.Or(found.Lack, enough)`, `resp.State.Desired = cmp.Or(found.Lack[:0], enough)`,
+		served, "TestCapacity"},
+	{"what cannot be seen is not taken for enough", "served/internal/resource/capacity.go",
+		`resp.State.Desired = "not seen: " + verify.Plain(err)`, ``,
+		served, "TestCapacity"},
+	{"the site is asked once the service has its tasks", "infra/service.go",
+		`return []pulumi.CustomResource{s.service, s.capacity}`, `return []pulumi.CustomResource{s.service}`,
+		whole, "TestOrder"},
 	{"a changed distribution is invalidated", "infra/verification.go",
 		`pulumi.Array{args.DistributionID, args.DistributionVersion},`, `pulumi.Array{args.DistributionID},`,
 		infra, "TestVerification"},

@@ -1,0 +1,83 @@
+// Package resource is the Pulumi provider served: whether a site answers as it should, and whether its service has tasks
+// enough, as resources.
+package resource
+
+import (
+	"context"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi-go-provider/middleware/schema"
+
+	"plan-charge/internal/awsclient"
+	"plan-charge/internal/verify"
+)
+
+// Scaler sets how many tasks a service has.
+type Scaler interface {
+	UpdateService(context.Context, *ecs.UpdateServiceInput, ...func(*ecs.Options)) (*ecs.UpdateServiceOutput, error)
+}
+
+// Clients are the AWS services as the resources use them.
+type Clients struct {
+	verify.Clients
+	Scaler Scaler
+}
+
+// Open makes the clients of an AWS account.
+func Open(ctx context.Context, s awsclient.Settings) (Clients, error) {
+	cfg, err := awsclient.Load(ctx, s)
+	if err != nil {
+		return Clients{}, err
+	}
+	service := ecs.NewFromConfig(cfg)
+	return Clients{
+		Clients: verify.Clients{
+			ECS: service, Logs: cloudwatchlogs.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg), CloudFront: cloudfront.NewFromConfig(cfg),
+		},
+		Scaler: service,
+	}, nil
+}
+
+// account opens the clients of each way to reach AWS once.
+type account struct {
+	open      func(context.Context, awsclient.Settings) (Clients, error)
+	connectTo string // where requests to the site go instead of its own address, or ""
+
+	mu   sync.Mutex
+	made map[awsclient.Settings]Clients
+}
+
+func (a *account) clients(ctx context.Context, s awsclient.Settings) (Clients, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c, ok := a.made[s]; ok {
+		return c, nil
+	}
+	c, err := a.open(ctx, s)
+	if err == nil {
+		a.made[s] = c
+	}
+	return c, err
+}
+
+// New returns the provider. AWS is opened with open once it is needed; requests to sites go to connectTo unless that is "".
+func New(open func(context.Context, awsclient.Settings) (Clients, error), connectTo string) p.Provider {
+	a := &account{open: open, connectTo: connectTo, made: map[awsclient.Settings]Clients{}}
+	return infer.Provider(infer.Options{
+		Metadata: schema.Metadata{
+			DisplayName: "Served",
+			Description: "Whether a site answers as it should, and whether its service has tasks enough, as Pulumi resources.",
+			Keywords:    []string{"aws", "ecs", "category/cloud", "kind/native"},
+		},
+		Resources: []infer.InferredResource{
+			infer.Resource(&Verification{account: a}),
+			infer.Resource(&Capacity{account: a}),
+		},
+	})
+}
