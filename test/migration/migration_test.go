@@ -1,6 +1,7 @@
 //go:build unix
 
-package main_test
+// Package migration runs the migration's command against an emulated account.
+package migration
 
 import (
 	"bytes"
@@ -93,8 +94,8 @@ func startAccount() (*account, error) {
 	}
 	stops = append(stops, func() { os.RemoveAll(dir) })
 	_ = os.Chmod(dir, 0o711)
-	a := &account{binary: filepath.Join(dir, "migrate")}
-	if out, err := exec.Command("go", "build", "-o", a.binary, ".").CombinedOutput(); err != nil {
+	a := &account{binary: filepath.Join(dir, "plan-charge")}
+	if out, err := exec.Command("go", "build", "-o", a.binary, "plan-charge/cmd/plan-charge").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	if a.db, err = postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "pg"), User: "owner", Password: password, Database: "plan_charge"}); err != nil {
@@ -211,7 +212,7 @@ func (a *account) fill(ctx context.Context, cfg aws.Config) error {
 
 // command is the program, set up to run a task definition with the given command.
 func (a *account) command(family, command string, extra ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
-	cmd = exec.Command(a.binary)
+	cmd = exec.Command(a.binary, "migrate")
 	cmd.Env = append(os.Environ(),
 		"AWS_ENDPOINT_URL="+a.url, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-west-3",
 		"MIGRATE_CLUSTER=cluster", "MIGRATE_TASK_DEFINITION="+family+":1", "MIGRATE_CONTAINER=backend", "MIGRATE_COMMAND="+a.words(command),
@@ -289,7 +290,7 @@ func TestEmulatedFailures(t *testing.T) {
 		"no secret":  {"no-secret", "ok", []string{"without an exit code", "stopped reason", "hint"}},
 		"no program": {"migration", "!alembik upgrade head", []string{"without an exit code", "the image has no such program"}},
 		"no family":  {"nothing", "ok", []string{"start the migration task"}},
-		"time is up": {"migration", "hang", []string{"MIGRATE_TIMEOUT, 8s, has run out", "it was stopped", "| waiting for a lock"}},
+		"time is up": {"migration", "hang", []string{"migration.timeout, 8s, has run out", "it was stopped", "| waiting for a lock"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd, stdout, stderr := a.command(tc.family, tc.command, "MIGRATE_TIMEOUT=8s")
