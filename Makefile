@@ -19,8 +19,8 @@ lint: ## builds the linter from its module the first time, which takes minutes
 format: ## as the linter wants it
 	$(LINT) fmt
 
-test: setup ## everything that CI runs; side by side, because most of it waits
-	$(MAKE) -j4 unit e2e rollouts some-faults
+test: setup unit ## everything that CI runs; what mostly waits goes side by side, and not beside what computes
+	$(MAKE) -j3 e2e rollouts some-faults
 
 setup:
 	go run -v ./sandbox setup
@@ -30,8 +30,8 @@ RACE = ./internal/... ./provider/... ./served/... ./sandbox/edge ./sandbox/engin
 
 unit: setup
 	go vet ./...
-	go test -race -p 4 $(RACE)
-	go test -p 4 $$(go list ./... | grep -vxF "$$(go list $(RACE))" | grep -Ev '/test/(e2e|rollouts)$$')
+	go test -race -p 2 $(RACE)
+	go test -p 2 $$(go list ./... | grep -vxF "$$(go list $(RACE))" | grep -Ev '/test/(e2e|rollouts)$$')
 	go -C tools/standins vet ./...
 	go -C tools/standins test ./...
 
