@@ -4,6 +4,7 @@ package lastlines
 import (
 	"bytes"
 	"io"
+	"os"
 	"strings"
 	"sync"
 )
@@ -15,6 +16,15 @@ const kept = 8192
 func Of(text string, n int) string {
 	all := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(all[max(0, len(all)-n):], "\n")
+}
+
+// OfFile returns the last n lines of a file, or why it cannot be read.
+func OfFile(path string, n int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return Of(string(text), n)
 }
 
 // Keeper passes on what is written to it and remembers the end of it. It may be used by several goroutines.

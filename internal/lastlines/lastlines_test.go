@@ -3,6 +3,8 @@ package lastlines
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -26,5 +28,18 @@ func TestKeeperPassesEverythingOnAndForgetsTheBeginning(t *testing.T) {
 	}
 	if n := strings.Count(all.String(), "\n"); n != 5000 || len(k.last) > kept {
 		t.Errorf("%d lines were passed on and %d bytes kept", n, len(k.last))
+	}
+}
+
+func TestOfFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if got := OfFile(path, 2); !strings.Contains(got, "no such file") {
+		t.Errorf("of no file: %q", got)
+	}
+	if err := os.WriteFile(path, []byte("one\ntwo\nthree\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := OfFile(path, 2); got != "two\nthree" {
+		t.Errorf("got %q", got)
 	}
 }

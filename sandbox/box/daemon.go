@@ -1,7 +1,6 @@
 package box
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/internal/progress"
 	"plan-charge/internal/testkit/process"
 	"plan-charge/sandbox/gateway"
@@ -123,9 +123,9 @@ func (b *Box) launch(ctx context.Context, hash string) error {
 		select {
 		case <-tick.C:
 		case <-ended: //nolint:errcheck // what it wrote into its log says more
-			return fmt.Errorf("it ended while starting; the end of %s:\n%s", b.File("daemon.log"), tail(b.File("daemon.log"), 15))
+			return fmt.Errorf("it ended while starting; the end of %s:\n%s", b.File("daemon.log"), lastlines.OfFile(b.File("daemon.log"), 15))
 		case <-ctx.Done():
-			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", b.File("daemon.log"), tail(b.File("daemon.log"), 15))
+			return fmt.Errorf("it did not answer within 90 s; the end of %s:\n%s", b.File("daemon.log"), lastlines.OfFile(b.File("daemon.log"), 15))
 		}
 	}
 	if err := b.awaitDatabases(ctx); err != nil {
@@ -194,7 +194,7 @@ func (b *Box) awaitDatabases(ctx context.Context) error {
 			case <-tick.C:
 			case <-ctx.Done():
 				return fmt.Errorf("database %s at %s did not come back; the end of %s:\n%s",
-					aws.ToString(db.DBInstanceIdentifier), address, b.File("daemon.log"), tail(b.File("daemon.log"), 15))
+					aws.ToString(db.DBInstanceIdentifier), address, b.File("daemon.log"), lastlines.OfFile(b.File("daemon.log"), 15))
 			}
 		}
 	}
@@ -295,14 +295,4 @@ func copyFile(from, to string) error {
 		return err
 	}
 	return os.Rename(to+".new", to)
-}
-
-// tail returns the last lines of a log.
-func tail(path string, lines int) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	all := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
-	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
 }

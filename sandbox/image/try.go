@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/internal/progress"
 	"plan-charge/sandbox/engine"
 )
@@ -65,7 +66,7 @@ func Try(ctx context.Context, w io.Writer, p Program, port int) (err error) {
 		case <-tick.C:
 		case <-process.Done():
 			return fmt.Errorf("%w: the program ended with code %d before it listened on port %d; leave --port out if it needs its "+
-				"database or other variables to start. Its last lines:\n%s", ErrPort, process.ExitCode(), port, tail(log.Name(), 8))
+				"database or other variables to start. Its last lines:\n%s", ErrPort, process.ExitCode(), port, lastlines.OfFile(log.Name(), 8))
 		case <-ctx.Done():
 			return fmt.Errorf("%w: after %s the program %s; make it listen on $PORT, or give the port that it has as --port and as the "+
 				"stack's service.port", ErrPort, tryTimeout, where(found, port))
@@ -95,14 +96,4 @@ func where(found []netip.AddrPort, port int) string {
 		all = append(all, a.String())
 	}
 	return fmt.Sprintf("does not listen on port %d but on %s", port, strings.Join(all, ", "))
-}
-
-// tail returns the last lines of a file.
-func tail(path string, n int) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	all := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return strings.Join(all[max(0, len(all)-n):], "\n")
 }

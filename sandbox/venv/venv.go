@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/internal/progress"
 	"plan-charge/internal/testkit/cache"
 )
@@ -61,14 +62,14 @@ func find(ctx context.Context) (path, what string, err error) {
 	}
 	out, err := exec.CommandContext(ctx, path, "-c", about).CombinedOutput()
 	if err != nil {
-		return "", "", fmt.Errorf("%w: %s: %w: %s: %s", ErrNoPython, path, err, lastLines(string(out), 1), cure)
+		return "", "", fmt.Errorf("%w: %s: %w: %s: %s", ErrNoPython, path, err, lastlines.Of(string(out), 1), cure)
 	}
 	return path, string(out), nil
 }
 
 func (o Options) build(ctx context.Context, python, dir string, note func(string)) error {
 	if out, err := exec.CommandContext(ctx, python, "-m", "venv", dir).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s cannot make a virtual environment: %w: %s", ErrNoPython, python, err, lastLines(string(out), 5))
+		return fmt.Errorf("%w: %s cannot make a virtual environment: %w: %s", ErrNoPython, python, err, lastlines.Of(string(out), 5))
 	}
 	install := o.Install
 	if o.Requirements != "" {
@@ -133,12 +134,7 @@ func runNoting(cmd *exec.Cmd, note func(string)) error {
 		all.WriteString(line + "\n")
 	}
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("%w:\n%s", err, lastLines(all.String(), 8))
+		return fmt.Errorf("%w:\n%s", err, lastlines.Of(all.String(), 8))
 	}
 	return nil
-}
-
-func lastLines(text string, n int) string {
-	all := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(all[max(0, len(all)-n):], "\n")
 }

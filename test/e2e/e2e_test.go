@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/sandbox/report"
 	"plan-charge/test/testbed"
 )
@@ -137,7 +138,7 @@ func firstUp(t *testing.T, b *box) {
 func secondUp(t *testing.T, b *box) {
 	r := b.Must(b.Run(10*time.Minute, "up"))
 	if !regexp.MustCompile(`Resources:\s+\d+ unchanged\s`).MatchString(r.Out) {
-		t.Errorf("the second up changed something:\n%s", testbed.LastLines(r.Out, 60))
+		t.Errorf("the second up changed something:\n%s", lastlines.Of(r.Out, 60))
 	}
 	b.WantNoDrift()
 }
@@ -418,7 +419,7 @@ func previewWithoutDatabase(t *testing.T, b *box) {
 	defer b.Do("start", database)
 	r := b.Pulumi("preview", "--diff", "--config-file", b.Changed("name: NDA Partners", "name: NDA Partners SAS"))
 	if r.Code != 0 {
-		t.Fatalf("preview ended with %d:\n%s", r.Code, testbed.LastLines(r.Out, 60))
+		t.Fatalf("preview ended with %d:\n%s", r.Code, lastlines.Of(r.Out, 60))
 	}
 	testbed.WantIn(t, r.Out, "id="+ndaPartners, `name: "NDA Partners" => "NDA Partners SAS"`, "1 to update", "could not")
 }

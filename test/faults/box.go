@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/sandbox/report"
 	"plan-charge/test/testbed"
 )
@@ -43,7 +44,7 @@ func newBox(ctx context.Context, state string) (*box, error) {
 	}
 	if _, err := os.Stat(s.File("daemon.json")); err != nil {
 		if out, err := testbed.Output(s.CLI(ctx, "up")); err != nil {
-			return b, fmt.Errorf("bring the sandbox up: %w\n%s", err, testbed.LastLines(out, 40))
+			return b, fmt.Errorf("bring the sandbox up: %w\n%s", err, lastlines.Of(out, 40))
 		}
 	}
 	if out, err := b.pulumi(ctx, "version"); err != nil { // starts one that was kept

@@ -27,7 +27,7 @@ import (
 	"syscall"
 	"time"
 
-	"plan-charge/test/testbed"
+	"plan-charge/internal/lastlines"
 )
 
 func main() {
@@ -96,7 +96,7 @@ func run(ctx context.Context, o options) (bad int, err error) {
 	b.nextChange()
 	reference := b.up(ctx, nil)
 	if reference.code != 0 {
-		return 0, fmt.Errorf("the undisturbed change failed:\n%s", testbed.LastLines(reference.out, 40))
+		return 0, fmt.Errorf("the undisturbed change failed:\n%s", lastlines.Of(reference.out, 40))
 	}
 	if problems := b.check(ctx, reference.out); len(problems) > 0 {
 		return 0, fmt.Errorf("without any fault: %s", strings.Join(problems, "; "))

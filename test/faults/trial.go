@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"plan-charge/test/testbed"
+	"plan-charge/internal/lastlines"
 )
 
 // Faults.
@@ -258,7 +258,7 @@ func (b *box) recover(ctx context.Context, bad func(string, ...any)) (steps stri
 		switch remedy {
 		case "`pulumi cancel`":
 			if out, err := b.pulumi(ctx, "cancel", "--yes", "--stack", "sandbox"); err != nil {
-				bad("pulumi cancel: %v %s", err, testbed.LastLines(out, 5))
+				bad("pulumi cancel: %v %s", err, lastlines.Of(out, 5))
 			}
 		case "the state's `.bak` put back":
 			if err := b.restoreState(); err != nil {
@@ -397,7 +397,7 @@ func (b *box) migrateTwice(ctx context.Context, bad func(string, ...any)) string
 			cmd.Stderr = &stderr
 			revision, err := cmd.Output()
 			if err != nil || strings.TrimSpace(string(revision)) != "0004" {
-				bad("a migration ended with %q (%v): %s", revision, err, testbed.LastLines(stderr.String(), 10))
+				bad("a migration ended with %q (%v): %s", revision, err, lastlines.Of(stderr.String(), 10))
 			}
 			for _, what := range b.secrets.In(string(revision) + stderr.String()) {
 				bad("%s stands in the output", what)

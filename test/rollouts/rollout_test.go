@@ -20,6 +20,7 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/test/testbed"
 )
 
@@ -183,7 +184,7 @@ func TestRollouts(t *testing.T) {
 		}
 		b.wantMigratedFirst(s, after.definition)
 		if r := b.Pulumi("preview", "--refresh", "--expect-no-changes", "--diff", "--config-file", b.Changed("plan-charge/backend:1.0.0", "plan-charge/backend:1.1.0")); r.Code != 0 {
-			t.Errorf("the next preview would change something (exit code %d):\n%s", r.Code, testbed.LastLines(r.Out, 60))
+			t.Errorf("the next preview would change something (exit code %d):\n%s", r.Code, lastlines.Of(r.Out, 60))
 		}
 	})
 	t.Logf("what a client outside saw:\n%s", table)

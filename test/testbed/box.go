@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/lastlines"
 	"plan-charge/sandbox/report"
 )
 
@@ -42,7 +43,7 @@ func NewBox(t testing.TB) *Box {
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, _ := os.ReadFile(s.File("daemon.log"))
-			t.Logf("end of the sandbox's log:\n%s", LastLines(string(log), 60))
+			t.Logf("end of the sandbox's log:\n%s", lastlines.Of(string(log), 60))
 			s.Keep()
 			t.Logf("the sandbox's folder is kept: %s", s.Dir)
 		}
@@ -92,7 +93,7 @@ func show(name string, cmd *exec.Cmd) Result {
 func (b *Box) Must(r Result) Result {
 	b.t.Helper()
 	if r.Code != 0 {
-		b.t.Fatalf("exit code %d:\n%s", r.Code, LastLines(r.Out, 60))
+		b.t.Fatalf("exit code %d:\n%s", r.Code, lastlines.Of(r.Out, 60))
 	}
 	return r
 }
@@ -188,7 +189,7 @@ func WantIn(t testing.TB, text string, parts ...string) {
 	t.Helper()
 	for _, p := range parts {
 		if !strings.Contains(text, p) {
-			t.Errorf("%q is missing in:\n%s", p, LastLines(text, 80))
+			t.Errorf("%q is missing in:\n%s", p, lastlines.Of(text, 80))
 		}
 	}
 }
@@ -210,6 +211,6 @@ func Eventually(t testing.TB, bound time.Duration, what string, condition func()
 func (b *Box) WantNoDrift() {
 	b.t.Helper()
 	if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code != 0 {
-		b.t.Fatalf("refresh reports drift (exit code %d):\n%s", r.Code, LastLines(r.Out, 80))
+		b.t.Fatalf("refresh reports drift (exit code %d):\n%s", r.Code, lastlines.Of(r.Out, 80))
 	}
 }

@@ -265,9 +265,3 @@ func Output(cmd *exec.Cmd) (string, error) {
 	err := cmd.Run()
 	return out.String(), err
 }
-
-// LastLines are the last n lines of a text.
-func LastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
