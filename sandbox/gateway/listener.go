@@ -371,6 +371,7 @@ func (b *balancer) forwardTo(w http.ResponseWriter, r *http.Request, lb *loadBal
 			case errors.As(err, &timeout) && timeout.Timeout():
 				b.fail(w, lb, http.StatusGatewayTimeout)
 			default:
+				w.Header().Set("X-Sandbox-Error", err.Error())
 				b.fail(w, lb, http.StatusBadGateway)
 			}
 		},

@@ -113,6 +113,7 @@ func (s *site) awaitSteady(t *testing.T) {
 }
 
 // ask makes a request as the CDN would.
+// Why the load balancer itself failed stands in the text.
 func (s *site) ask(ctx context.Context, path, secret string) (int, string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
@@ -127,12 +128,13 @@ func (s *site) ask(ctx context.Context, path, secret string) (int, string, error
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(body), err
+	return resp.StatusCode, resp.Header.Get("X-Sandbox-Error") + string(body), err
 }
 
 // client asks ten times a second until stopped.
 type client struct {
 	requests, bad int
+	wrong         []string // each bad answer's text
 	longest       time.Duration
 	statuses      map[int]int
 	versions      map[string]int
@@ -161,6 +163,7 @@ func (s *site) client(path string) *client {
 			c.versions[strings.Fields(body + " -")[0]]++
 			if err != nil || status >= 500 || status == 0 {
 				c.bad++
+				c.wrong = append(c.wrong, fmt.Sprint(status, " ", body, err))
 			} else {
 				c.longest = max(c.longest, time.Since(last))
 				last = time.Now()
@@ -224,7 +227,7 @@ func TestRollouts(t *testing.T) {
 			client.stop()
 			t.Logf("%s: %s, %d requests, statuses %v, versions %v, longest gap %s", tc.version, time.Since(started).Round(time.Second), client.requests, client.statuses, client.versions, client.longest.Round(time.Millisecond))
 			if client.bad > 0 {
-				t.Errorf("the client saw %d bad answers of %d: %v", client.bad, client.requests, client.statuses)
+				t.Errorf("the client saw %d bad answers of %d: %q", client.bad, client.requests, client.wrong)
 			}
 			v := s.service(t)
 			if tc.good {
