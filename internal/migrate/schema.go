@@ -21,8 +21,8 @@ type past struct {
 	marked   bool
 	// newer is set for a mark that only a later version can read, which is neither compared nor overwritten.
 	newer *versiontable.NewerMarkError
-	// live is the schema now; nil where the mark is of another revision, so that it says nothing about it.
-	live *schemaobjects.Snapshot
+	// live is the schema now; not read where the mark is of another revision, so that it says nothing about it.
+	live schemaobjects.Snapshot
 	// changes are how live differs from the mark.
 	changes schemaobjects.Changes
 }
@@ -47,13 +47,11 @@ func (m *migration) lookBack(ctx context.Context) (past, error) {
 	if !left.marked || left.revision != "" && left.revision != left.mark.Revision {
 		return left, nil
 	}
-	live, err := m.db.table.Inspect(ctx, m.db.conn)
-	if err != nil {
+	if left.live, err = m.db.table.Inspect(ctx, m.db.conn); err != nil {
 		return past{}, err
 	}
-	left.live = &live
 	if left.mark.Schema != nil {
-		left.changes = m.diff(*left.mark.Schema, live)
+		left.changes = m.diff(*left.mark.Schema, left.live)
 	}
 	return left, nil
 }
@@ -76,7 +74,7 @@ func (m *migration) takeOn(ctx context.Context, left past) error {
 	if s := left.mark.Schema; s != nil && s.Major == left.live.Major && len(differences) == 0 {
 		return nil
 	}
-	return m.note(ctx, left.revision, &m.Key, *left.live)
+	return m.note(ctx, left.revision, &m.Key, left.live)
 }
 
 // settle marks what the task left, or fails where the schema is not what the last migration left and the task did not
@@ -201,7 +199,7 @@ func stampHint(table versiontable.Table, left past) string {
 	if len(left.changes) == 0 {
 		return fmt.Sprintf("%s holds no revision, but the schema looks like %s, which the last migration left: %s", table, left.mark.Revision, stamp(table, left.mark.Revision))
 	}
-	if len(left.changes.StillMissing(*left.live)) >= len(left.mark.Schema.Objects) {
+	if len(left.changes.StillMissing(left.live)) >= len(left.mark.Schema.Objects) {
 		return ""
 	}
 	return fmt.Sprintf("%s holds no revision; the last migration left %s, and the schema differs from that: %s. Put this back, then %s",
