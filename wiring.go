@@ -86,6 +86,8 @@ func migrationArgs(cfg *config.Config, network *infra.Network, database *infra.D
 		VersionColumn:     cfg.Migration.VersionColumn,
 		Timeout:           cfg.Migration.Timeout,
 		LockTimeout:       cfg.Migration.LockTimeout,
+		IgnoreObjects:     cfg.Migration.IgnoreObjects,
+		Accept:            cfg.Migration.Accept,
 		Environment:       awsSettings(cfg).Environment(),
 		DependsOn:         order.Done(roles, task),
 	}

@@ -99,6 +99,9 @@ type Migration struct {
 	Timeout       time.Duration `json:"timeout" allowed:"a duration from 10s to 24h" example:"30m"`
 	// LockTimeout bounds how long a statement may wait for a table while everybody else waits behind it.
 	LockTimeout time.Duration `json:"lockTimeout" allowed:"a duration from 10s to 24h" example:"10s"`
+	// IgnoreObjects are what an application makes itself. Accept is what was changed by hand and may stay so.
+	IgnoreObjects []string `json:"ignoreObjects" allowed:"as many as wanted of: a kind of object or *, a space, and a name with its schema, in which * stands for anything" example:"[\"table public.cache_*\"]"`
+	Accept        []string `json:"accept" allowed:"names of objects exactly as they were printed, with their kind and schema" example:"[table public.users]"`
 }
 
 // Organizations lists the rows of the table organizations.
@@ -169,7 +172,7 @@ func defaults() Config {
 		Tags:          map[string]string{},
 		Network:       Network{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
 		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
-		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", VersionColumn: "version_num", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second},
+		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", VersionColumn: "version_num", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second, IgnoreObjects: []string{}, Accept: []string{}},
 		Organizations: Organizations{OnRemove: pgrows.Retain, Rows: []Organization{}},
 		Service:       Service{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: 20 * time.Minute},
 		CDN:           CDN{PriceClass: "PriceClass_100"},

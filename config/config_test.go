@@ -48,6 +48,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"fraction":                          {"network", `{"zones":2.5}`, `network.zones: found 2.5; allowed: a whole number`, false},
 		"number for text":                   {"database", `{"version":16}`, `database.version: found 16; allowed: text: a PostgreSQL version`, false},
 		"text for true":                     {"database", `{"multiAz":"yes"}`, `database.multiAz: found "yes"; allowed: true or false;`, false},
+		"a pattern without a kind":          {"migration", `{"ignoreObjects":["* public.x","cache_*"]}`, `migration.ignoreObjects[1]: found "cache_*"; allowed: as many as wanted of: a kind of object or *`, false},
+		"an accepted pattern":               {"migration", `{"accept":["table public.users","table public.*"]}`, `migration.accept[1]: found "table public.*"; allowed: names of objects exactly as they were printed`, false},
 		"text for a list":                   {"migration", `{"command":"alembic upgrade head"}`, `migration.command: found "alembic upgrade head"; allowed: a list`, false},
 		"number in environment":             {"service", `{"environment":{"WORKERS":3}}`, `service.environment[WORKERS]: found 3; allowed: text (write numbers`, false},
 		"unknown top key":                   {"netwrok", `{}`, `netwrok: found a key that does not exist; allowed: account, alarms, appPassword,`, false},

@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"plan-charge/internal/schemaobjects"
 	"plan-charge/provider/pgrows"
 )
 
@@ -225,6 +226,8 @@ func (c *checker) migration(m Migration) {
 	c.fargate("migration", m.CPU, m.Memory)
 	c.duration("migration.timeout", m.Timeout)
 	c.duration("migration.lockTimeout", m.LockTimeout)
+	c.each("migration.ignoreObjects", m.IgnoreObjects, schemaobjects.ValidPattern)
+	c.each("migration.accept", m.Accept, schemaobjects.ValidName)
 }
 
 func (c *checker) organizations(o Organizations) {
@@ -407,6 +410,14 @@ func (c *checker) optional(path, value string, pattern *regexp.Regexp) {
 func (c *checker) oneOf(path, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		c.reject(path, value)
+	}
+}
+
+func (c *checker) each(path string, values []string, valid func(string) bool) {
+	for i, value := range values {
+		if !valid(value) {
+			c.reject(fmt.Sprintf("%s[%d]", path, i), value)
+		}
 	}
 }
 

@@ -32,6 +32,8 @@ type MigrationArgs struct {
 	VersionColumn     string        // holds the revision
 	Timeout           time.Duration // for the task and everything around it
 	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
+	IgnoreObjects     []string      // patterns of the schema's objects that others make
+	Accept            []string      // names of its objects that may differ from what the last migration left
 	// Environment is what the command needs besides to reach AWS.
 	Environment map[string]string
 	// DependsOn is what must be there before the task can run.
@@ -62,6 +64,10 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 	if err != nil {
 		return nil, err
 	}
+	ignore, accept, err := lists(args)
+	if err != nil {
+		return nil, err
+	}
 	if args.Timeout <= 0 || args.LockTimeout <= 0 {
 		return nil, errors.New("NewMigration: Timeout and LockTimeout must be above zero")
 	}
@@ -79,6 +85,8 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		Table:    pulumi.String(table.Name),
 		Column:   pulumi.String(args.VersionColumn),
 		Triggers: c.triggers(),
+
+		IgnoreObjects: pulumi.ToStringArray(args.IgnoreObjects),
 	}, c.inside(m, provider, args.DependsOn...)...)
 	if err != nil {
 		return nil, err
@@ -97,6 +105,8 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_SECRET_ARN":        args.OwnerURLSecretARN,
 		"MIGRATE_VERSION_TABLE":     pulumi.String(table.String()),
 		"MIGRATE_VERSION_COLUMN":    pulumi.String(args.VersionColumn),
+		"MIGRATE_IGNORE_OBJECTS":    pulumi.String(ignore),
+		"MIGRATE_ACCEPT":            pulumi.String(accept),
 		"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
 		"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
 		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
@@ -117,6 +127,14 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 	m.run = run
 	m.Revision = run.Stdout.ApplyT(strings.TrimSpace).(pulumi.StringOutput)
 	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"revision": m.Revision})
+}
+
+// lists are those of objects, as the command takes them.
+func lists(args *MigrationArgs) (ignore, accept []byte, err error) {
+	if ignore, err = json.Marshal(args.IgnoreObjects); err == nil {
+		accept, err = json.Marshal(args.Accept)
+	}
+	return ignore, accept, err
 }
 
 // joined separates strings by commas, which neither ids nor names of AWS contain.

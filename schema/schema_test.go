@@ -99,6 +99,7 @@ func migrationArgs() *schema.MigrationArgs {
 		Container: "backend", Image: pulumi.String("backend:1"), Command: []string{"alembic", "upgrade", "head"},
 		SubnetIDs: pulumi.ToStringArray([]string{"subnet-1", "subnet-2"}), SecurityGroupIDs: pulumi.ToStringArray([]string{"sg-1"}),
 		LogGroup: pulumi.String("/migration"), LogStreamPrefix: "ecs", OwnerURLSecretARN: pulumi.String("arn:secret"), VersionTable: "alembic_version", VersionColumn: "version",
+		IgnoreObjects: []string{"table public.cache_*"}, Accept: []string{"table public.users"},
 		Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second, Environment: map[string]string{"AWS_REGION": "eu-west-3"},
 	}
 }
@@ -132,7 +133,8 @@ func TestMigration(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Family() != "migration" || len(s.Subnets) != 2 || s.Timeout != 30*time.Minute || s.LockTimeout != 10*time.Second || len(s.Command) != 3 || s.VersionTable.Name != "alembic_version" || s.VersionTable.Column != "version" ||
-		s.Key != `backend:1 ["alembic","upgrade","head"] 4` || s.LogStreamPrefix != "ecs" || s.SecretARN != "arn:secret" {
+		s.Key != `backend:1 ["alembic","upgrade","head"] 4` || s.LogStreamPrefix != "ecs" || s.SecretARN != "arn:secret" ||
+		fmt.Sprint(s.IgnoreObjects) != "[table public.cache_*]" || fmt.Sprint(s.Accept) != "[table public.users]" {
 		t.Errorf("settings: %+v", s)
 	}
 	if region, _ := e["migration-run"].Variables()("AWS_REGION"); region != "eu-west-3" {
@@ -144,7 +146,7 @@ func TestMigration(t *testing.T) {
 	if p := e["migration-postgres"].Inputs; p["password"] != "owner-password" || !e["migration-postgres"].IsSecret("password") || p["host"] != "db.example" || p["sslMode"] != "require" {
 		t.Errorf("provider: %v", p)
 	}
-	if r := e["migration-revision"].Inputs; r["table"] != "alembic_version" || r["column"] != "version" || r["schema"] != "public" || fmt.Sprint(r["triggers"]) != "[db-ABC]" {
+	if r := e["migration-revision"].Inputs; r["table"] != "alembic_version" || r["column"] != "version" || r["schema"] != "public" || fmt.Sprint(r["triggers"]) != "[db-ABC]" || fmt.Sprint(r["ignoreObjects"]) != "[table public.cache_*]" {
 		t.Errorf("revision: %v", r)
 	}
 }

@@ -150,23 +150,6 @@ func (d *database) revision(ctx context.Context) (string, error) {
 	return current, err
 }
 
-// mark notes what a successful migration left, and for which key.
-func (d *database) mark(ctx context.Context, current, key string) error {
-	return d.table.WriteMark(ctx, d.conn, versiontable.Mark{Revision: current, Key: &key})
-}
-
-// done reports whether the last migration was one for this key and left the given revision.
-func (d *database) done(ctx context.Context, current, key string) (bool, error) {
-	mark, ok, err := d.table.ReadMark(ctx, d.conn)
-	if errors.Is(err, versiontable.ErrNoTable) {
-		return false, nil
-	}
-	if err != nil || !ok || mark.Revision != current {
-		return false, err
-	}
-	return mark.Key != nil && *mark.Key == key, nil
-}
-
 // close ends the session, and with it the lock.
 func (d *database) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

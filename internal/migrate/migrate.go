@@ -88,16 +88,18 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	if err := m.waitForOthers(ctx); err != nil {
 		return "", err
 	}
-	if m.UnlessDone {
-		if done, err := m.db.done(ctx, before, m.Key); err != nil || done {
-			fmt.Fprintf(m.out, "revision %s: nothing that the migration depends on has changed\n", versiontable.Name(before))
-			return before, err
-		}
-	}
-	if err := m.runTask(ctx); err != nil {
+	left, err := m.lookBack(ctx)
+	if err != nil {
 		return "", err
 	}
-	after, err := m.finish(ctx, ownerURL)
+	if m.UnlessDone && m.done(left) {
+		fmt.Fprintf(m.out, "revision %s: nothing that the migration depends on has changed\n", versiontable.Name(left.revision))
+		return left.revision, m.takeOn(ctx, left)
+	}
+	if err := m.runTask(ctx); err != nil {
+		return "", m.hintAtStamp(err, left)
+	}
+	after, err := m.finish(ctx, ownerURL, left)
 	if err != nil {
 		return "", err
 	}
@@ -137,9 +139,9 @@ func (m *migration) openDatabase(ctx context.Context, ownerURL string) error {
 	return err
 }
 
-// finish reads the revision that the task left and marks it. The connection may have died during a long task,
+// finish reads the revision that the task left, and marks it if the schema is as it should be. The connection may have died during a long task,
 // through a failover for example, so it is made again if need be.
-func (m *migration) finish(ctx context.Context, ownerURL string) (string, error) {
+func (m *migration) finish(ctx context.Context, ownerURL string, left past) (string, error) {
 	if err := m.db.alive(ctx); err != nil {
 		fmt.Fprintln(m.out, "the database connection was lost, connecting again")
 		m.db.close()
@@ -155,8 +157,5 @@ func (m *migration) finish(ctx context.Context, ownerURL string) (string, error)
 		return "", fmt.Errorf("the task exited with code 0, but in %s: %w; does its command migrate this database?",
 			m.VersionTable, ErrNoRevision)
 	}
-	if err := m.db.mark(ctx, after, m.Key); err != nil {
-		return "", fmt.Errorf("the database is at %s, but this could not be noted: %w", after, err)
-	}
-	return after, nil
+	return after, m.settle(ctx, left, after)
 }

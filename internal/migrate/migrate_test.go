@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 // freshURL makes the database empty and returns the owner's URL in the form that the app's ORM wants.
 func freshURL(t *testing.T) string {
 	t.Helper()
-	sql(t, `DROP TABLE IF EXISTS alembic_version`)
+	sql(t, `DROP TABLE IF EXISTS alembic_version; DROP SCHEMA IF EXISTS plan_charge CASCADE`)
 	return strings.Replace(server.URL(), "postgresql://", "postgresql+psycopg://", 1)
 }
 

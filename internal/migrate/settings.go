@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"plan-charge/internal/env"
+	"plan-charge/internal/schemaobjects"
 	"plan-charge/internal/versiontable"
 )
 
@@ -24,7 +25,9 @@ type Settings struct {
 	Timeout         time.Duration // for everything: waiting for others, the task, reading the revision
 	LockTimeout     time.Duration // for a statement that keeps others from a table while it waits for it
 	Key             string        // what the migration depends on: image, command and generation; may be empty
-	UnlessDone      bool          // do nothing when the last migration was one for this Key and its revision is still there
+	UnlessDone      bool          // do nothing when the last migration was one for this Key and what it left is still there
+	IgnoreObjects   []string      // patterns of the schema's objects that are not compared with what the last migration left
+	Accept          []string      // names of those that may differ from it, and become part of what this one leaves
 }
 
 // What bounds a migration, and its waits for tables, when nothing else is said.
@@ -50,6 +53,8 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		Key:             r.Optional("MIGRATE_KEY", ""),
 	}
 	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)
+	objects(r, "MIGRATE_IGNORE_OBJECTS", schemaobjects.AllowedPattern, `["table public.cache_*"]`, &s.IgnoreObjects, schemaobjects.ValidPattern)
+	objects(r, "MIGRATE_ACCEPT", schemaobjects.AllowedName, `["table public.users"]`, &s.Accept, schemaobjects.ValidName)
 
 	var err error
 	name := r.Optional("MIGRATE_VERSION_TABLE", "")
@@ -61,6 +66,16 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		r.Mistake("MIGRATE_TASK_DEFINITION", fmt.Sprintf("%q", s.TaskDefinition), "a task definition's ARN or family:revision", "plan-charge-prod-migration:7")
 	}
 	return s, r.Err()
+}
+
+// objects reads a list of names or patterns.
+func objects(r *env.Reader, key, allowed, example string, list *[]string, valid func(string) bool) {
+	r.JSON(key, "a JSON array of strings", example, list)
+	for _, text := range *list {
+		if !valid(text) {
+			r.Mistake(key, fmt.Sprintf("%q", text), allowed, example)
+		}
+	}
 }
 
 // Family is the task definition's name without its revision.

@@ -75,6 +75,9 @@ func (t Table) identifier() string { return pgx.Identifier{t.Schema, t.Name}.San
 // Current returns the revision in the table: its rows, sorted and joined by a comma when there are several heads, "" when
 // it is empty. The error is ErrNoTable when there is no such table.
 func (t Table) Current(ctx context.Context, q Querier) (string, error) {
+	if there, err := exists(ctx, q, t.identifier()); err != nil || !there {
+		return "", t.missing(err)
+	}
 	rows, err := q.Query(ctx, fmt.Sprintf("SELECT %s::text FROM %s", pgx.Identifier{t.Column}.Sanitize(), t.identifier()))
 	if err != nil {
 		return "", t.describe("read", err)
@@ -93,6 +96,14 @@ func Name(revision string) string {
 		return None
 	}
 	return revision
+}
+
+// missing is the error of a table that is not there, or the one that kept from asking.
+func (t Table) missing(err error) error {
+	if err != nil {
+		return t.describe("read", err)
+	}
+	return fmt.Errorf("%s: %w", t.identifier(), ErrNoTable)
 }
 
 // describe names the table, and turns PostgreSQL's "undefined table" and "undefined schema" into ErrNoTable.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/schemaobjects"
 	"plan-charge/internal/testkit/postgres"
 	"plan-charge/internal/versiontable"
 )
@@ -126,25 +127,32 @@ func TestNoTable(t *testing.T) {
 
 // show writes a mark for comparison.
 func show(m versiontable.Mark, marked bool, err error) string {
-	key := "no key"
+	key, schema := "no key", "no objects"
 	if m.Key != nil {
 		key = fmt.Sprintf("%q", *m.Key)
 	}
-	return fmt.Sprintf("%q, %s, %t, %v", m.Revision, key, marked, err)
+	if m.Schema != nil {
+		schema = fmt.Sprint(*m.Schema)
+	}
+	return fmt.Sprintf("%q, %s, %s, %t, %v", m.Revision, key, schema, marked, err)
 }
 
+const (
+	oldRevision = `COMMENT ON TABLE alembic_version IS 'plan-charge: migrated to 0003';`
+	oldKey      = `COMMENT ON COLUMN alembic_version.version_num IS 'plan-charge: migrated for image:1 [] 3';`
+)
+
 // Databases carry marks of this form.
-func TestMarkOfADatabase(t *testing.T) {
-	const revision, key = `COMMENT ON TABLE alembic_version IS 'plan-charge: migrated to 0003';`, `COMMENT ON COLUMN alembic_version.version_num IS 'plan-charge: migrated for image:1 [] 3';`
+func TestMarkOfAVersionBefore(t *testing.T) {
 	for name, tc := range map[string]struct{ statements, want string }{
-		"none":            {``, `"", no key, false, <nil>`},
-		"revision":        {revision, `"0003", no key, true, <nil>`},
-		"with key":        {revision + key, `"0003", "image:1 [] 3", true, <nil>`},
-		"key alone":       {key, `"", no key, false, <nil>`},
-		"another comment": {`COMMENT ON TABLE alembic_version IS 'ours';` + key, `"", no key, false, <nil>`},
+		"none":            {``, `"", no key, no objects, false, <nil>`},
+		"revision":        {oldRevision, `"0003", no key, no objects, true, <nil>`},
+		"with key":        {oldRevision + oldKey, `"0003", "image:1 [] 3", no objects, true, <nil>`},
+		"key alone":       {oldKey, `"", no key, no objects, false, <nil>`},
+		"another comment": {`COMMENT ON TABLE alembic_version IS 'ours';` + oldKey, `"", no key, no objects, false, <nil>`},
 		"another column's comment": {
-			revision + `COMMENT ON COLUMN alembic_version.version_num IS 'the revision'`,
-			`"0003", no key, true, <nil>`,
+			oldRevision + `COMMENT ON COLUMN alembic_version.version_num IS 'the revision'`,
+			`"0003", no key, no objects, true, <nil>`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +162,7 @@ func TestMarkOfADatabase(t *testing.T) {
 		})
 	}
 	// Whoever looks for another column still learns the revision.
-	if got := show(versiontable.New("", "", "nope").ReadMark(context.Background(), begin(t, alembic+revision+key))); got != `"0003", no key, true, <nil>` {
+	if got := show(versiontable.New("", "", "nope").ReadMark(context.Background(), begin(t, alembic+oldRevision+oldKey))); got != `"0003", no key, no objects, true, <nil>` {
 		t.Errorf("another column: got %s", got)
 	}
 }
@@ -162,9 +170,10 @@ func TestMarkOfADatabase(t *testing.T) {
 func TestWriteMark(t *testing.T) {
 	ctx := context.Background()
 	table := versiontable.New("Odd one", `ta"ble`, "Version")
-	tx := begin(t, `CREATE SCHEMA "Odd one"; CREATE TABLE "Odd one"."ta""ble" ("Version" text)`)
+	tx := begin(t, alembic+`CREATE SCHEMA "Odd one"; CREATE TABLE "Odd one"."ta""ble" ("Version" text)`)
+	schema := &schemaobjects.Snapshot{Major: 16, Objects: map[string]string{`table "Odd one"."x"`: "0a1b"}, LeftOut: []string{"policy"}}
 	for _, text := range []string{"", "0001", `it's \ "odd" -- $1`} {
-		for _, m := range []versiontable.Mark{{Revision: text, Key: &text}, {Revision: text}} {
+		for _, m := range []versiontable.Mark{{Revision: text, Key: &text, Schema: schema}, {Revision: text}, {Revision: text, Schema: &schemaobjects.Snapshot{Major: 17, Objects: map[string]string{}}}} {
 			if err := table.WriteMark(ctx, tx, m); err != nil {
 				t.Fatal(err)
 			}
@@ -173,22 +182,72 @@ func TestWriteMark(t *testing.T) {
 			}
 		}
 	}
-	key := "image:1"
-	if err := table.WriteMark(ctx, tx, versiontable.Mark{Revision: "0003", Key: &key}); err != nil {
+	if got := show(versiontable.New("", "", "").ReadMark(ctx, tx)); got != `"", no key, no objects, false, <nil>` {
+		t.Errorf("another version table has the mark %s", got)
+	}
+	exec(t, tx, `DROP SCHEMA "Odd one" CASCADE`)
+	if got := show(table.ReadMark(ctx, tx)); !strings.HasSuffix(got, "true, <nil>") {
+		t.Errorf("without the version table: %s", got)
+	}
+}
+
+// A version before writes comments again, which is how its mark is told to be newer.
+func TestMarkOfAVersionBeforeThatIsUsedOnceMore(t *testing.T) {
+	ctx, table := context.Background(), versiontable.New("", "", "")
+	tx := begin(t, alembic+oldRevision+oldKey)
+	write := func(revision string) {
+		t.Helper()
+		if err := table.WriteMark(ctx, tx, versiontable.Mark{Revision: revision, Key: &revision}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := show(table.ReadMark(ctx, tx)), fmt.Sprintf("%q, %q, no objects, true, <nil>", revision, revision); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	write("0004")
+	exec(t, tx, oldRevision)
+	if got := show(table.ReadMark(ctx, tx)); got != `"0003", no key, no objects, true, <nil>` {
+		t.Errorf("the version before marked last: got %s", got)
+	}
+	write("0005")
+	exec(t, tx, `COMMENT ON TABLE alembic_version IS 'ours'`)
+	write("0006")
+	var comment string
+	if err := tx.QueryRow(ctx, `SELECT obj_description('alembic_version'::regclass)`).Scan(&comment); err != nil || comment != "ours" {
+		t.Errorf("somebody's comment became %q, %v", comment, err)
+	}
+}
+
+func TestMarkOfANewerVersion(t *testing.T) {
+	ctx, table := context.Background(), versiontable.New("", "", "")
+	// All that is sure about it is the format's column.
+	tx := begin(t, alembic+`CREATE SCHEMA plan_charge; CREATE TABLE plan_charge.mark (version_table text PRIMARY KEY, format int, other text);
+		INSERT INTO plan_charge.mark VALUES ('public.alembic_version', 2, 'what it says')`)
+	_, marked, readErr := table.ReadMark(ctx, tx)
+	writeErr := table.WriteMark(ctx, tx, versiontable.Mark{Revision: "0003"})
+	for doing, err := range map[string]error{"read": readErr, "write": writeErr} {
+		var newer *versiontable.NewerMarkError
+		if !errors.As(err, &newer) || newer.Format != 2 || !strings.Contains(err.Error(), "a newer version of plan-charge") {
+			t.Errorf("%s: %v", doing, err)
+		}
+	}
+	var other string
+	if err := tx.QueryRow(ctx, `SELECT other FROM plan_charge.mark`).Scan(&other); err != nil || other != "what it says" || marked {
+		t.Errorf("the newer mark became %q, %v; marked: %t", other, err, marked)
+	}
+}
+
+// What the database is made of is none of the app's business.
+func TestMarkIsTheOwnersAlone(t *testing.T) {
+	ctx := context.Background()
+	tx := begin(t, alembic+`CREATE ROLE app; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO app`)
+	if err := versiontable.New("", "", "").WriteMark(ctx, tx, versiontable.Mark{Revision: "0003"}); err != nil {
 		t.Fatal(err)
 	}
-	var comments string
-	if err := tx.QueryRow(ctx, `SELECT string_agg(description, '; ' ORDER BY objsubid) FROM pg_description WHERE objoid = $1::regclass`,
-		`"Odd one"."ta""ble"`).Scan(&comments); err != nil || comments != "plan-charge: migrated to 0003; plan-charge: migrated for image:1" {
-		t.Errorf("the comments are %q, %v", comments, err)
-	}
-	// Half a mark would say that the last migration was for the key of an earlier one.
-	other := versiontable.New(table.Schema, table.Name, "nope")
-	if err := other.WriteMark(ctx, tx, versiontable.Mark{Revision: "0004", Key: &key}); err == nil {
-		t.Error("a column that does not exist was marked")
-	}
-	if got := show(table.ReadMark(ctx, tx)); got != `"0003", "image:1", true, <nil>` {
-		t.Errorf("after a mark that failed: %s", got)
+	var schema, table bool
+	err := tx.QueryRow(ctx, `SELECT has_schema_privilege('app', 'plan_charge', 'USAGE'), has_table_privilege('app', 'plan_charge.mark', 'SELECT')`).Scan(&schema, &table)
+	if err != nil || schema || table {
+		t.Errorf("the app may look into the schema: %t, read the mark: %t (%v)", schema, table, err)
 	}
 }
 

@@ -11,8 +11,8 @@ var (
 	_ pulumi.Input          = RevisionArgs{}
 )
 
-// Revision watches which revision a database's schema is at, and compares it with the one that the last migration left.
-// It writes nothing.
+// Revision watches which revision a database's schema is at, and compares it, and the schema's objects, with what the last
+// migration left. It writes nothing.
 type Revision struct {
 	pulumi.CustomResourceState
 
@@ -34,6 +34,8 @@ type RevisionArgs struct {
 	Column pulumi.StringPtrInput
 	// Triggers raise Generation when they change, such as the identity of the database.
 	Triggers pulumi.StringArrayInput
+	// IgnoreObjects are patterns of objects that are not compared, such as "table public.cache_*".
+	IgnoreObjects pulumi.StringArrayInput
 }
 
 type revisionArgs struct {
@@ -41,6 +43,8 @@ type revisionArgs struct {
 	Table    *string  `pulumi:"table"`
 	Column   *string  `pulumi:"column"`
 	Triggers []string `pulumi:"triggers"`
+
+	IgnoreObjects []string `pulumi:"ignoreObjects"`
 }
 
 // ElementType gives Pulumi the inputs' keys and types.

@@ -54,6 +54,8 @@ func TestDeployment(t *testing.T) {
 				day{"RefreshesAreSilent", silence},
 				day{"RefreshSeesAServiceWithoutTasksAndUpHealsIt", noTasks},
 				day{"RefreshSeesALoginThatFails", lostTable},
+				day{"ADroppedTableIsMadeAgainFromARevisionBefore", droppedTable},
+				day{"ALostRevisionIsWrittenBack", lostRevision},
 				day{"SecretsStandNowhereInClear", secrets},
 				day{"RefreshSeesRowsAndUpHealsThem", rows},
 				day{"RefreshSeesAnotherPasswordAndUpSetsItAgain", anotherPassword},
@@ -177,9 +179,51 @@ func lostTable(t *testing.T, b *box) {
 		}
 	}
 	rename("users", "users_away")
-	b.wantDrift("login, structured", `"400" => "500"`)
+	b.wantDrift("dropped table public.users; added table public.users_away", "login, structured", `"400" => "500"`)
+	b.wantFailure("the schema is not what the migration to "+b.Site().Output(t, "revision")+" left, and migrating did not mend it",
+		"dropped table public.users", "added table public.users_away", "write a new migration", "from a snapshot", `migration.accept: ["table public.users", "table public.users_away"]`)
 	rename("users_away", "users")
+	r := b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
+	testbed.WantIn(t, r.Out, "5 checks passed at ")
 	b.WantNoDrift()
+}
+
+// droppedTable is one that no migration of this version makes again, as long as the revision says that it did.
+func droppedTable(t *testing.T, b *box) {
+	if _, err := b.Connect().Exec(context.Background(), `DROP TABLE users`); err != nil {
+		t.Fatal(err)
+	}
+	b.wantDrift("dropped table public.users", `"400" => "500"`)
+	b.wantFailure("dropped table public.users", `migration.accept: ["table public.users"]`)
+	if code := b.runTask("alembic", "stamp", "0001"); code != 0 { // before there were users
+		t.Fatalf("alembic stamp ended with %d", code)
+	}
+	b.Must(b.Pulumi("up", "--refresh", "--yes", "--skip-preview"))
+	b.WantNoDrift()
+}
+
+func lostRevision(t *testing.T, b *box) {
+	head := b.Site().Output(t, "revision")
+	if _, err := b.Connect().Exec(context.Background(), `DELETE FROM alembic_version`); err != nil {
+		t.Fatal(err)
+	}
+	b.wantDrift("at none, the last migration left " + head + "; the schema looks like it")
+	b.wantFailure("public.alembic_version holds no revision, but the schema looks like "+head, "alembic stamp "+head)
+	if code := b.runTask("alembic", "stamp", head); code != 0 {
+		t.Fatalf("alembic stamp ended with %d", code)
+	}
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
+	b.WantNoDrift()
+}
+
+// wantFailure wants an up that refreshes to fail in these words.
+func (b *box) wantFailure(says ...string) {
+	b.t.Helper()
+	r := b.Pulumi("up", "--refresh", "--yes", "--skip-preview")
+	if r.Code == 0 {
+		b.t.Error("up is a success")
+	}
+	testbed.WantIn(b.t, r.Out, says...)
 }
 
 // wantDrift wants a refresh to report drift in these words.

@@ -165,8 +165,8 @@ var gating = []guard{
 		schema, "TestRolesAndGrants",
 	},
 	{
-		"a changed setting migrates a database that was downgraded meanwhile", "internal/migrate/database.go",
-		`if err != nil || !ok || mark.Revision != current {`, `if err != nil || !ok || mark.Revision == "" {`,
+		"a changed setting migrates a database that was downgraded meanwhile", "internal/migrate/schema.go",
+		`return left.marked && left.revision == left.mark.Revision &&`, `return left.marked &&`,
 		migrate, "TestUnlessDone",
 	},
 	{
@@ -178,6 +178,43 @@ var gating = []guard{
 		"the migration logs in as the owner", "infra/migration.go",
 		`args.Database.URL(args.Database.Owner)`, `args.Database.URL(args.Database.App)`,
 		infra, "TestDatabaseURLs",
+	},
+
+	// What the schema is made of.
+	{
+		"a refresh names what was changed by hand in the schema", "provider/internal/resource/look.go",
+		`schemaobjects.Diff(left, live, schemaobjects.NewPatterns(ignore))`, `schemaobjects.Diff(live, live, schemaobjects.NewPatterns(ignore))`,
+		provider, "TestObjectsThatChangedByHand/a dropped table",
+	},
+	{
+		"a schema that could not be read in time is not green", "provider/internal/resource/look.go",
+		`return notSeen(errors.New(unread))`, `return ""`,
+		provider, "TestObjectsThatAreNotSeenAreNotGreen/too large",
+	},
+	{
+		"an up after which the schema still differs from what the last migration left fails", "internal/migrate/schema.go",
+		`return m.diff(*left.mark.Schema, live).Fold()`, `return nil`,
+		migrate, "TestWhatMigratingDoesNotMendFails/dropped",
+	},
+	{
+		"what was missing before a new revision, and is so after it, fails the up", "internal/migrate/schema.go",
+		`missing := left.changes.StillMissing(live).Fold()`, `missing := []schemaobjects.Difference(nil)`,
+		migrate, "TestAnotherRevision/what was missing before it stays missing",
+	},
+	{
+		"a schema that differs is migrated although nothing else has changed", "internal/migrate/schema.go",
+		"\n\t\tlen(m.refused(left.changes.Fold())) == 0", "\n\t\ttrue",
+		migrate, "TestWhatMigratingMendsIsASuccess",
+	},
+	{
+		"a difference is accepted by its exact name only", "internal/migrate/schema.go",
+		`return slices.Contains(m.Accept, d.Object)`, `return slices.ContainsFunc(m.Accept, func(name string) bool { return strings.HasPrefix(d.Object, name) })`,
+		migrate, "TestAccept",
+	},
+	{
+		"a newer version's mark is neither read nor overwritten", "internal/versiontable/mark.go",
+		`case format > markFormat:`, `case false:`,
+		"./internal/versiontable", "TestMarkOfANewerVersion",
 	},
 }
 

@@ -279,6 +279,43 @@ func TestEmulatedSuccess(t *testing.T) {
 	check(t, stderr.String(), "| migrating as ", "***", "| upgraded", "revision 0002 -> 0002")
 }
 
+func TestEmulatedSchemaThatDiffers(t *testing.T) {
+	a := start(t)
+	conn, err := pgx.Connect(context.Background(), a.db.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	migrate := func(extra ...string) (string, error) {
+		cmd, _, stderr := a.command("migration", "ok", extra...)
+		err := cmd.Run()
+		return stderr.String(), err
+	}
+	exec(`DROP SCHEMA IF EXISTS plan_charge CASCADE; CREATE TABLE users (id int PRIMARY KEY)`)
+	if out, err := migrate(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	exec(`DROP TABLE users; CREATE TABLE people (id int)`)
+	out, err := migrate(`MIGRATE_IGNORE_OBJECTS=["table public.peo*"]`, `MIGRATE_ACCEPT=["table public.user"]`)
+	if err == nil {
+		t.Error("without its users the schema is a success")
+	}
+	check(t, out, "the schema is not what the migration to 0002 left", "dropped table public.users", `migration.accept: ["table public.users"]`)
+	if strings.Contains(out, "people") {
+		t.Errorf("what is ignored is named:\n%s", out)
+	}
+	if out, err := migrate(`MIGRATE_IGNORE_OBJECTS=["table public.peo*"]`, `MIGRATE_ACCEPT=["table public.users"]`); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	exec(`DROP TABLE people`)
+}
+
 func TestEmulatedFailures(t *testing.T) {
 	a := start(t)
 	for name, tc := range map[string]struct {

@@ -2,7 +2,6 @@ package resource
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -10,6 +9,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
+	"plan-charge/internal/schemaobjects"
 	"plan-charge/internal/versiontable"
 	"plan-charge/provider/internal/rowid"
 )
@@ -38,36 +38,26 @@ func (a RevisionArgs) id() string {
 	return rowid.ID{Schema: t.Schema, Table: t.Name, KeyColumns: []string{t.Column}}.String()
 }
 
-// observe reads the revision and compares it with the mark of the last migration.
+// observe reads the revision and compares revision and schema with the mark of the last migration.
 func (r *Revision) observe(ctx context.Context, args RevisionArgs) (current, drift string, err error) {
-	table := args.versionTable()
-	var left versiontable.Mark
-	var marked bool
 	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var err error
-		if left, marked, err = table.ReadMark(ctx, tx); err != nil {
-			return err
-		}
-		current, err = table.Current(ctx, tx)
+		current, drift, err = look(ctx, tx, args.versionTable(), args.IgnoreObjects)
 		return err
 	})
-	if err != nil && !errors.Is(err, versiontable.ErrNoTable) {
-		return "", "", err
-	}
-	switch {
-	case err != nil:
-		drift = fmt.Sprintf("at %s, and %s does not exist", versiontable.None, table)
-	case !marked:
-		drift = fmt.Sprintf("at %s, and no migration has left its mark", versiontable.Name(current))
-	case current != left.Revision:
-		drift = fmt.Sprintf("at %s, the last migration left %s", versiontable.Name(current), versiontable.Name(left.Revision))
-	}
-	return current, drift, nil
+	return current, drift, err
 }
 
-// Check fills in defaults.
+// Check fills in defaults, and refuses patterns that name nothing.
 func (r *Revision) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[RevisionArgs], error) {
 	args, failures, err := infer.DefaultCheck[RevisionArgs](ctx, req.NewInputs)
+	for i, pattern := range args.IgnoreObjects {
+		if !schemaobjects.ValidPattern(pattern) {
+			failures = append(failures, p.CheckFailure{
+				Property: fmt.Sprintf("ignoreObjects[%d]", i), Reason: fmt.Sprintf("found %q; allowed: %s; for example table public.cache_*", pattern, schemaobjects.AllowedPattern),
+			})
+		}
+	}
 	if err == nil && len(failures) == 0 {
 		r.connector.notice(ctx)
 	}
@@ -96,6 +86,7 @@ func (r *Revision) Diff(ctx context.Context, req infer.DiffRequest[RevisionArgs,
 	for key, changed := range map[string]bool{
 		"schema": before.Schema != now.Schema, "table": before.Name != now.Name, "column": before.Column != now.Column,
 		"triggers": !slices.Equal(req.State.Triggers, req.Inputs.Triggers), "drift": req.State.Drift != "",
+		"ignoreObjects": !slices.Equal(req.State.IgnoreObjects, req.Inputs.IgnoreObjects),
 	} {
 		if changed {
 			resp.DetailedDiff[key] = p.PropertyDiff{Kind: p.Update}
@@ -105,13 +96,14 @@ func (r *Revision) Diff(ctx context.Context, req infer.DiffRequest[RevisionArgs,
 	return resp, nil
 }
 
-// Update raises the generation: whatever led here, the schema has to be migrated again.
+// Update raises the generation: whatever led here, the schema has to be migrated again. What only could not be looked at,
+// or is to be compared otherwise, is looked at again, and migrated if need be.
 func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionArgs, RevisionState]) (infer.UpdateResponse[RevisionState], error) {
 	state := RevisionState{RevisionArgs: req.Inputs, Revision: req.State.Revision, Generation: req.State.Generation + 1}
-	// What only could not be looked at is looked at again, and migrated if need be.
-	unseen := isUnseen(req.State.Drift) && req.Inputs.versionTable() == req.State.versionTable() && slices.Equal(req.Inputs.Triggers, req.State.Triggers)
+	moved := req.Inputs.versionTable() != req.State.versionTable() || !slices.Equal(req.Inputs.Triggers, req.State.Triggers)
+	onlyLook := !moved && unknown(req.State.Drift)
 	if req.DryRun {
-		if unseen {
+		if onlyLook {
 			state.Generation = req.State.Generation
 		}
 		return infer.UpdateResponse[RevisionState]{Output: state}, nil
@@ -120,14 +112,17 @@ func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionA
 	if err != nil {
 		return infer.UpdateResponse[RevisionState]{Output: state}, err
 	}
-	if unseen && drift == "" {
+	if onlyLook && unknown(drift) {
 		state.Generation = req.State.Generation
 	}
 	state.Revision = current
 	return infer.UpdateResponse[RevisionState]{Output: state}, nil
 }
 
-// Read compares the live revision with the last migration's mark. What cannot be read stays as it was known, and is
+// unknown says of a drift that nothing in it calls for a migration.
+func unknown(drift string) bool { return drift == "" || isUnseen(drift) }
+
+// Read compares the live revision and schema with the last migration's mark. What cannot be read stays as it was known, and is
 // reported: not seen is never green.
 func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs, RevisionState]) (infer.ReadResponse[RevisionArgs, RevisionState], error) {
 	resp := infer.ReadResponse[RevisionArgs, RevisionState](req)

@@ -3,6 +3,7 @@ package resource
 import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 
+	"plan-charge/internal/schemaobjects"
 	"plan-charge/internal/versiontable"
 )
 
@@ -21,6 +22,8 @@ type RevisionArgs struct {
 	Table    *string  `pulumi:"table,optional"`
 	Column   *string  `pulumi:"column,optional"`
 	Triggers []string `pulumi:"triggers,optional"`
+	// IgnoreObjects are patterns, because an application may make objects of its own.
+	IgnoreObjects []string `pulumi:"ignoreObjects,optional"`
 }
 
 // RevisionState is what is known about the revision.
@@ -34,8 +37,8 @@ type RevisionState struct {
 // Annotate describes the resource in the schema.
 func (r *Revision) Annotate(a infer.Annotator) {
 	a.SetToken("index", "Revision")
-	a.Describe(&r, "Watches which revision a database's schema is at, and compares it with the one that the last migration left. "+
-		"When somebody changed it by hand, a refresh reports it, and the next update raises `generation`, so that a migration that has it among its triggers runs again. Nothing is written to the database.")
+	a.Describe(&r, "Watches which revision a database's schema is at, and compares it, and the objects that the schema is made of, with what the last migration left. "+
+		"When somebody changed them by hand, a refresh reports it, and the next update raises `generation`, so that a migration that has it among its triggers runs again. Nothing is written to the database.")
 }
 
 // Annotate describes the inputs in the schema.
@@ -45,6 +48,10 @@ func (r *RevisionArgs) Annotate(a infer.Annotator) {
 		"table":    {"Table that holds the revision, one row for each head.", `"alembic_version"`},
 		"column":   {"Column that holds the revision.", `"version_num"`},
 		"triggers": {"Values that raise `generation` when they change, such as the identity of the database.", `["db-ABCDEFGHIJKL"]`},
+		"ignoreObjects": {
+			"Objects that are not compared with what the last migration left, such as tables that an application makes itself: " + schemaobjects.AllowedPattern + ".",
+			`["table public.cache_*"]`,
+		},
 	})
 	a.SetDefault(&r.Schema, versiontable.DefaultSchema)
 	a.SetDefault(&r.Table, versiontable.DefaultTable)
@@ -55,7 +62,7 @@ func (r *RevisionArgs) Annotate(a infer.Annotator) {
 func (r *RevisionState) Annotate(a infer.Annotator) {
 	describe(a, r, map[string]doc{
 		"revision":   {"Revision that the schema is at, as it was last read: several heads are sorted and joined by commas, an empty text means none.", `"0003"`},
-		"drift":      {"How the schema differs from what the last migration left; empty when it does not.", `"at 0002, the last migration left 0003"`},
+		"drift":      {"How the schema differs from what the last migration left; empty when it does not.", `"dropped table public.users; changed column public.organizations.name"`},
 		"generation": {"Rises when the schema has to be migrated again.", `1`},
 	})
 }

@@ -116,8 +116,11 @@ func TestRevision(t *testing.T) {
 	equal(t, "downgraded to the base", told(s), `"" "at none, the last migration left 0003" 2`)
 	w.db.Exec(`DROP TABLE alembic_version`)
 	s, drift = w.refreshRevision(s)
-	equal(t, "dropped", told(s)+drift, `"" "at none, and public.alembic_version does not exist" 2update drift`)
+	equal(t, "dropped", told(s)+drift, `"" "at none, and public.alembic_version does not exist, the last migration left 0003" 2update drift`)
 
+	w.db.Exec(`DROP SCHEMA plan_charge CASCADE`)
+	s, drift = w.refreshRevision(s)
+	equal(t, "nothing is there", told(s)+drift, `"" "at none, and public.alembic_version does not exist" 2update drift`)
 	w.db.Exec(`CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); COMMENT ON TABLE alembic_version IS 'something else'`)
 	s, _ = w.refreshRevision(s)
 	equal(t, "another comment", told(s), `"" "at none, and no migration has left its mark" 2`)
