@@ -135,6 +135,9 @@ func TestMigration(t *testing.T) {
 		s.Key != `backend:1 ["alembic","upgrade","head"] 4` || s.LogStreamPrefix != "ecs" || s.SecretARN != "arn:secret" {
 		t.Errorf("settings: %+v", s)
 	}
+	if s.Image != "backend:1" {
+		t.Errorf("the release is noted as one of %q", s.Image)
+	}
 	if region, _ := e["migration-run"].Variables()("AWS_REGION"); region != "eu-west-3" {
 		t.Errorf("the command asks the region %q", region)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"plan-charge/internal/progress"
 	"plan-charge/internal/redact"
+	"plan-charge/internal/releases"
 	"plan-charge/internal/tasklog"
 	"plan-charge/internal/versiontable"
 )
@@ -69,6 +70,8 @@ type migration struct {
 	hide *redact.Redactor
 	pace pace
 	db   *database
+	// history is what was deployed here before.
+	history releases.History
 }
 
 func (m *migration) run(ctx context.Context) (string, error) {
@@ -81,24 +84,34 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	}
 	defer func() { m.db.close() }()
 
+	if err := m.waitForOthers(ctx); err != nil {
+		return "", err
+	}
 	before, err := m.db.revision(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := m.waitForOthers(ctx); err != nil {
-		return "", err
-	}
 	if m.UnlessDone {
-		if done, err := m.db.done(ctx, before, m.Key); err != nil || done {
+		done, err := m.db.done(ctx, before, m.Key)
+		if err != nil {
+			return "", err
+		}
+		if done {
 			fmt.Fprintf(m.out, "revision %s: nothing that the migration depends on has changed\n", versiontable.Name(before))
-			return before, err
+			return before, m.record(ctx, before, before)
 		}
 	}
+	if passed, err := m.passed(ctx, before); err != nil || passed {
+		return before, err
+	}
 	if err := m.runTask(ctx); err != nil {
-		return "", err
+		return "", m.explain(err, before)
 	}
 	after, err := m.finish(ctx, ownerURL)
 	if err != nil {
+		return "", err
+	}
+	if err := m.record(ctx, before, after); err != nil {
 		return "", err
 	}
 	fmt.Fprintf(m.out, "revision %s -> %s\n", versiontable.Name(before), after)

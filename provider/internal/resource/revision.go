@@ -10,6 +10,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
+	"plan-charge/internal/releases"
 	"plan-charge/internal/versiontable"
 	"plan-charge/provider/internal/rowid"
 )
@@ -38,8 +39,22 @@ func (a RevisionArgs) id() string {
 	return rowid.ID{Schema: t.Schema, Table: t.Name, KeyColumns: []string{t.Column}}.String()
 }
 
-// observe reads the revision and compares it with the mark of the last migration.
-func (r *Revision) observe(ctx context.Context, args RevisionArgs) (current, drift string, err error) {
+// shownImages is how many images a state tells that they would not be migrated: the newest ones.
+const shownImages = 50
+
+// seen is what a look at the database tells.
+type seen struct {
+	current, drift string
+	notMigrated    map[string]string
+}
+
+// into notes it in a state.
+func (s seen) into(state *RevisionState) {
+	state.Revision, state.Drift, state.NotMigrated = s.current, s.drift, s.notMigrated
+}
+
+// observe reads the revision, and compares it with the mark of the last migration and with what earlier images left.
+func (r *Revision) observe(ctx context.Context, args RevisionArgs) (s seen, err error) {
 	table := args.versionTable()
 	var left versiontable.Mark
 	var marked bool
@@ -48,21 +63,25 @@ func (r *Revision) observe(ctx context.Context, args RevisionArgs) (current, dri
 		if left, marked, err = table.ReadMark(ctx, tx); err != nil {
 			return err
 		}
-		current, err = table.Current(ctx, tx)
+		if s.current, err = table.Current(ctx, tx); err != nil {
+			return err
+		}
+		history, err := releases.Load(ctx, tx, table)
+		s.notMigrated = history.AllPassed(s.current, shownImages)
 		return err
 	})
 	if err != nil && !errors.Is(err, versiontable.ErrNoTable) {
-		return "", "", err
+		return seen{}, err
 	}
 	switch {
 	case err != nil:
-		drift = fmt.Sprintf("at %s, and %s does not exist", versiontable.None, table)
+		s.drift = fmt.Sprintf("at %s, and %s does not exist", versiontable.None, table)
 	case !marked:
-		drift = fmt.Sprintf("at %s, and no migration has left its mark", versiontable.Name(current))
-	case current != left.Revision:
-		drift = fmt.Sprintf("at %s, the last migration left %s", versiontable.Name(current), versiontable.Name(left.Revision))
+		s.drift = fmt.Sprintf("at %s, and no migration has left its mark", versiontable.Name(s.current))
+	case s.current != left.Revision:
+		s.drift = fmt.Sprintf("at %s, the last migration left %s", versiontable.Name(s.current), versiontable.Name(left.Revision))
 	}
-	return current, drift, nil
+	return s, nil
 }
 
 // Check fills in defaults.
@@ -81,11 +100,12 @@ func (r *Revision) Create(ctx context.Context, req infer.CreateRequest[RevisionA
 	if req.DryRun {
 		return resp, nil
 	}
-	current, _, err := r.observe(ctx, req.Inputs)
+	now, err := r.observe(ctx, req.Inputs)
 	if err != nil {
 		return resp, err
 	}
-	resp.Output.Revision = current
+	now.drift = "" // the migration that follows ends it
+	now.into(&resp.Output)
 	return resp, nil
 }
 
@@ -107,7 +127,7 @@ func (r *Revision) Diff(ctx context.Context, req infer.DiffRequest[RevisionArgs,
 
 // Update raises the generation: whatever led here, the schema has to be migrated again.
 func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionArgs, RevisionState]) (infer.UpdateResponse[RevisionState], error) {
-	state := RevisionState{RevisionArgs: req.Inputs, Revision: req.State.Revision, Generation: req.State.Generation + 1}
+	state := RevisionState{RevisionArgs: req.Inputs, Revision: req.State.Revision, Generation: req.State.Generation + 1, NotMigrated: req.State.NotMigrated}
 	// What only could not be looked at is looked at again, and migrated if need be.
 	unseen := isUnseen(req.State.Drift) && req.Inputs.versionTable() == req.State.versionTable() && slices.Equal(req.Inputs.Triggers, req.State.Triggers)
 	if req.DryRun {
@@ -116,14 +136,15 @@ func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionA
 		}
 		return infer.UpdateResponse[RevisionState]{Output: state}, nil
 	}
-	current, drift, err := r.observe(ctx, req.Inputs)
+	now, err := r.observe(ctx, req.Inputs)
 	if err != nil {
 		return infer.UpdateResponse[RevisionState]{Output: state}, err
 	}
-	if unseen && drift == "" {
+	if unseen && now.drift == "" {
 		state.Generation = req.State.Generation
 	}
-	state.Revision = current
+	now.drift = "" // the migration that follows ends it
+	now.into(&state)
 	return infer.UpdateResponse[RevisionState]{Output: state}, nil
 }
 
@@ -140,7 +161,7 @@ func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs,
 		resp.Inputs.Schema, resp.Inputs.Table, resp.Inputs.Column = &id.Schema, &id.Table, &id.KeyColumns[0]
 		resp.State = RevisionState{RevisionArgs: resp.Inputs, Generation: 1}
 	}
-	current, drift, err := r.observe(ctx, resp.State.RevisionArgs)
+	now, err := r.observe(ctx, resp.State.RevisionArgs)
 	switch {
 	case err != nil && imported:
 		return resp, err
@@ -148,6 +169,6 @@ func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs,
 		resp.State.Drift = notSeen(err)
 		return resp, nil
 	}
-	resp.State.Revision, resp.State.Drift = current, drift
+	now.into(&resp.State)
 	return resp, nil
 }
