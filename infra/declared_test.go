@@ -515,6 +515,7 @@ func TestService(t *testing.T) {
 			t.Errorf("the service does not wait for %s", name)
 		}
 	}
+	is(t, p["service-task"], true, "skipDestroy") // or ECS refuses to go back to it
 	is(t, p["service-bounds"], 2.0, "minCapacity")
 	is(t, p["service-capacity"], 2.0, "minimum")
 	is(t, p["service-capacity"], "arn:aws:ecs:eu-west-3:123456789012:service-task:1", "taskDefinition")

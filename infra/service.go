@@ -93,6 +93,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 				"startPeriod": min(svc.GraceSeconds, 300),
 			},
 		},
+		kept:          true,
 		after:         args.After,
 		parent:        s,
 		componentName: name,

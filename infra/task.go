@@ -51,6 +51,7 @@ type task struct {
 	cpu, memory   int
 	taskRole      *iam.Role
 	container     map[string]any          // what only this kind of container has
+	kept          bool                    // earlier task definitions stay ACTIVE, so that ECS can go back to them
 	after         []pulumi.CustomResource // what has to be there before the secret is written
 	parent        pulumi.Resource
 	componentName string
@@ -121,6 +122,9 @@ func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
 	}
 	if t.taskRole != nil {
 		definition.TaskRoleArn = t.taskRole.Arn
+	}
+	if t.kept {
+		definition.SkipDestroy = pulumi.Bool(true)
 	}
 	made, err := ecs.NewTaskDefinition(ctx, name+"-task", definition, parent)
 	if err != nil {

@@ -45,7 +45,7 @@ type MigrationArgs struct {
 type Migration struct {
 	pulumi.ResourceState
 
-	// Revision is what the database is at.
+	// Revision is what the database is at, which an image that it has moved past does not change.
 	Revision pulumi.StringOutput
 
 	run *local.Command
@@ -92,11 +92,15 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		return nil, err
 	}
 
+	if ctx.DryRun() {
+		m.foretell(ctx, args.Image, current)
+	}
 	environment := pulumi.ToStringMap(args.Environment)
 	maps.Copy(environment, pulumi.StringMap{
 		"MIGRATE_CLUSTER":           args.Cluster,
 		"MIGRATE_TASK_DEFINITION":   args.TaskDefinition,
 		"MIGRATE_CONTAINER":         pulumi.String(args.Container),
+		"MIGRATE_IMAGE":             args.Image,
 		"MIGRATE_COMMAND":           pulumi.String(command),
 		"MIGRATE_SUBNETS":           joined(args.SubnetIDs),
 		"MIGRATE_SECURITY_GROUPS":   joined(args.SecurityGroupIDs),
@@ -135,6 +139,17 @@ func lists(args *MigrationArgs) (ignore, accept []byte, err error) {
 		accept, err = json.Marshal(args.Accept)
 	}
 	return ignore, accept, err
+}
+
+// foretell says in a preview that the image is an older one, which will be rolled out and not migrated. The command says
+// so itself when it runs.
+func (m *Migration) foretell(ctx *pulumi.Context, image pulumi.StringInput, current *pgrows.Revision) {
+	pulumi.All(image, current.NotMigrated).ApplyT(func(v []any) error {
+		if said, older := v[1].(map[string]string)[v[0].(string)]; older {
+			return ctx.Log.Info(said, &pulumi.LogArgs{Resource: m})
+		}
+		return nil
+	})
 }
 
 // joined separates strings by commas, which neither ids nor names of AWS contain.

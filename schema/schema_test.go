@@ -137,6 +137,9 @@ func TestMigration(t *testing.T) {
 		fmt.Sprint(s.IgnoreObjects) != "[table public.cache_*]" || fmt.Sprint(s.Accept) != "[table public.users]" {
 		t.Errorf("settings: %+v", s)
 	}
+	if s.Image != "backend:1" {
+		t.Errorf("the release is noted as one of %q", s.Image)
+	}
 	if region, _ := e["migration-run"].Variables()("AWS_REGION"); region != "eu-west-3" {
 		t.Errorf("the command asks the region %q", region)
 	}

@@ -276,7 +276,7 @@ func fast() pace {
 
 func testSettings() Settings {
 	return Settings{
-		Cluster: "cluster", TaskDefinition: "arn:aws:ecs:eu-west-3:123456789012:task-definition/migration:3", Container: "backend",
+		Cluster: "cluster", TaskDefinition: "arn:aws:ecs:eu-west-3:123456789012:task-definition/migration:3", Container: "backend", Image: "app:1.0",
 		Command: []string{"alembic", "upgrade", "head"}, Subnets: []string{"subnet-1", "subnet-2"}, SecurityGroups: []string{"sg-1"},
 		LogGroup: "/plan-charge/migration", LogStreamPrefix: "migration", SecretARN: "plan-charge/migration-url",
 		VersionTable: versiontable.New("", "", ""), Timeout: 20 * time.Second, LockTimeout: 10 * time.Second,

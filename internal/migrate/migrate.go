@@ -17,6 +17,7 @@ import (
 
 	"plan-charge/internal/progress"
 	"plan-charge/internal/redact"
+	"plan-charge/internal/releases"
 	"plan-charge/internal/tasklog"
 	"plan-charge/internal/versiontable"
 )
@@ -69,6 +70,8 @@ type migration struct {
 	hide *redact.Redactor
 	pace pace
 	db   *database
+	// history is what was deployed here before.
+	history releases.History
 }
 
 func (m *migration) run(ctx context.Context) (string, error) {
@@ -81,10 +84,6 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	}
 	defer func() { m.db.close() }()
 
-	before, err := m.db.revision(ctx)
-	if err != nil {
-		return "", err
-	}
 	if err := m.waitForOthers(ctx); err != nil {
 		return "", err
 	}
@@ -94,16 +93,25 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	}
 	if m.UnlessDone && m.done(left) {
 		fmt.Fprintf(m.out, "revision %s: nothing that the migration depends on has changed\n", versiontable.Name(left.revision))
-		return left.revision, m.takeOn(ctx, left)
+		if err := m.takeOn(ctx, left); err != nil {
+			return "", err
+		}
+		return left.revision, m.record(ctx, left.revision, left.revision)
+	}
+	if passed, err := m.passed(ctx, left); err != nil || passed {
+		return left.revision, err
 	}
 	if err := m.runTask(ctx); err != nil {
-		return "", m.hintAtStamp(err, left)
+		return "", m.explain(m.hintAtStamp(err, left), left.revision)
 	}
 	after, err := m.finish(ctx, ownerURL, left)
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(m.out, "revision %s -> %s\n", versiontable.Name(before), after)
+	if err := m.record(ctx, left.revision, after); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(m.out, "revision %s -> %s\n", versiontable.Name(left.revision), after)
 	return after, nil
 }
 

@@ -651,7 +651,7 @@ func TestLogThatComesLate(t *testing.T) {
 func TestFromEnv(t *testing.T) {
 	complete := map[string]string{
 		"MIGRATE_CLUSTER": "c", "MIGRATE_TASK_DEFINITION": "arn:aws:ecs:eu-west-3:1:task-definition/plan-charge-prod-migration:12",
-		"MIGRATE_CONTAINER": "backend", "MIGRATE_COMMAND": `["sh","-c","cd /app && alembic upgrade head"]`, "MIGRATE_SUBNETS": "subnet-1, subnet-2",
+		"MIGRATE_CONTAINER": "backend", "MIGRATE_IMAGE": "app:1.0", "MIGRATE_COMMAND": `["sh","-c","cd /app && alembic upgrade head"]`, "MIGRATE_SUBNETS": "subnet-1, subnet-2",
 		"MIGRATE_SECURITY_GROUPS": "sg-1", "MIGRATE_LOG_GROUP": "/g", "MIGRATE_LOG_STREAM_PREFIX": "p", "MIGRATE_SECRET_ARN": "arn",
 		"MIGRATE_VERSION_TABLE": "app.versions", "MIGRATE_VERSION_COLUMN": "version", "MIGRATE_TIMEOUT": "45m",
 	}

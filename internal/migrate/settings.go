@@ -24,6 +24,7 @@ type Settings struct {
 	VersionTable    versiontable.Table
 	Timeout         time.Duration // for everything: waiting for others, the task, reading the revision
 	LockTimeout     time.Duration // for a statement that keeps others from a table while it waits for it
+	Image           string        // that the task definition runs, as it was configured
 	Key             string        // what the migration depends on: image, command and generation; may be empty
 	UnlessDone      bool          // do nothing when the last migration was one for this Key and what it left is still there
 	IgnoreObjects   []string      // patterns of the schema's objects that are not compared with what the last migration left
@@ -50,6 +51,7 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		SecretARN:       r.Required("MIGRATE_SECRET_ARN", "the ARN or name of the secret with the owner's database URL", "plan-charge-prod/migration-url"),
 		Timeout:         r.Duration("MIGRATE_TIMEOUT", DefaultTimeout),
 		LockTimeout:     r.Duration("MIGRATE_LOCK_TIMEOUT", DefaultLockTimeout),
+		Image:           r.Required("MIGRATE_IMAGE", "the image that the task definition runs", "registry.example/plan-charge/backend:1.4.0"),
 		Key:             r.Optional("MIGRATE_KEY", ""),
 	}
 	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)

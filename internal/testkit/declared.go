@@ -192,7 +192,7 @@ func outputs(typ, name string) map[string]any {
 	case "aws:cloudfront/distribution:Distribution":
 		return map[string]any{"domainName": "d123.cloudfront.net", "hostedZoneId": "Z2FDTNDATAQYW2", "etag": "E1"}
 	case "pgrows:index:Revision":
-		return map[string]any{"revision": "0003", "generation": 4, "drift": ""}
+		return map[string]any{"revision": "0003", "generation": 4, "drift": "", "notMigrated": map[string]any{}}
 	case "pgrows:index:Login":
 		return map[string]any{"generation": 4, "drift": ""}
 	case "pgrows:index:Rows":

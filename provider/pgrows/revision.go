@@ -22,6 +22,9 @@ type Revision struct {
 	Drift pulumi.StringOutput `pulumi:"drift"`
 	// Generation rises when the schema has to be migrated again: make it a trigger of the migration.
 	Generation pulumi.IntOutput `pulumi:"generation"`
+	// NotMigrated says of each image that was deployed here, and whose revision the schema has moved past, what its rollout
+	// does, as it was read last.
+	NotMigrated pulumi.StringMapOutput `pulumi:"notMigrated"`
 }
 
 // RevisionArgs say where the revision is kept; the defaults are Alembic's.

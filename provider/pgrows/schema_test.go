@@ -34,6 +34,8 @@ func goType(typ schema.TypeSpec, required bool) string {
 	switch {
 	case typ.Type == "array" && typ.Items.Type == "object":
 		return "[]interface {}"
+	case typ.Type == "object" && typ.AdditionalProperties != nil:
+		return "map[string]" + goType(*typ.AdditionalProperties, true)
 	case typ.Type == "array":
 		return "[]" + goType(*typ.Items, true)
 	case !required:

@@ -86,6 +86,10 @@ func (s *scheduler) handle(ctx context.Context, c *call) *response {
 	case "ListServiceDeployments", "DescribeServiceDeployments", "DescribeServiceRevisions", "ListServicesByNamespace":
 		return c.failure(http.StatusBadRequest, "UnsupportedFeatureException", c.action+notEmulated)
 	case "RunTask":
+		// A service goes on starting tasks of what was deregistered; nobody else may.
+		if _, active, err := s.definition(ctx, text(c, "taskDefinition")); err == nil && !active {
+			return c.failure(http.StatusBadRequest, clientException, inactive)
+		}
 		changed, err := s.pin(ctx, c.in())
 		if err == nil && changed {
 			c.body, err = json.Marshal(c.in())
@@ -138,6 +142,9 @@ const (
 	serverException  = "ServerException"
 )
 
+// inactive is what ECS says of a deregistered task definition that is to be run or deployed.
+const inactive = "TaskDefinition is inactive"
+
 func text(c *call, key string) string {
 	value, _ := c.in()[key].(string)
 	return value
@@ -162,16 +169,23 @@ func (s *scheduler) find(cluster, ref string) *service {
 
 // resolve completes a task definition (family, family:revision or ARN) to its ARN.
 func (s *scheduler) resolve(ctx context.Context, c *call, ref string) (string, *response) {
+	arn, active, err := s.definition(ctx, ref)
+	if err != nil {
+		return "", c.failure(http.StatusBadRequest, clientException, "Unable to describe task definition.")
+	}
+	if !active {
+		return "", c.failure(http.StatusBadRequest, clientException, inactive)
+	}
+	return arn, nil
+}
+
+// definition completes a task definition to its ARN and tells whether it may be deployed.
+func (s *scheduler) definition(ctx context.Context, ref string) (arn string, active bool, err error) {
 	var out struct {
 		TaskDefinition struct{ TaskDefinitionArn, Status string }
 	}
-	if err := s.api.ecs(ctx, "DescribeTaskDefinition", map[string]string{"taskDefinition": ref}, &out); err != nil {
-		return "", c.failure(http.StatusBadRequest, clientException, "Unable to describe task definition.")
-	}
-	if out.TaskDefinition.Status == "INACTIVE" {
-		return "", c.failure(http.StatusBadRequest, clientException, "TaskDefinition is inactive")
-	}
-	return out.TaskDefinition.TaskDefinitionArn, nil
+	err = s.api.ecs(ctx, "DescribeTaskDefinition", map[string]string{"taskDefinition": ref}, &out)
+	return out.TaskDefinition.TaskDefinitionArn, out.TaskDefinition.Status != "INACTIVE", err
 }
 
 // settings are the fields of a service that are kept as they were given.

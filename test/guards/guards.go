@@ -38,6 +38,12 @@ const (
 	rolloutEnd = `case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:`
 )
 
+// What the guards of going back to an older image share.
+const (
+	releases    = "./internal/releases"
+	notMigrated = `err != nil || passed {`
+)
+
 var gating = []guard{
 	{
 		"a migration that exits non-zero stops the deployment", "internal/migrate/failure.go",
@@ -216,6 +222,31 @@ var gating = []guard{
 		`case format > markFormat:`, `case false:`,
 		"./internal/versiontable", "TestMarkOfANewerVersion",
 	},
+	{
+		"an image whose revision the database has moved past is rolled out without migrating", "internal/migrate/migrate.go",
+		notMigrated, `err != nil || passed && false {`,
+		migrate, "TestBackAndForth",
+	},
+	{
+		"a downgrade never happens unasked", "internal/migrate/migrate.go",
+		notMigrated, `err != nil || passed && false {`,
+		migrate, "TestADowngradeNeverHappensUnasked",
+	},
+	{
+		"an image that was never here, and does not know the database's revision, is not let through", "internal/releases/releases.go",
+		`if !known || last.Revision == live`, `if !known && false || last.Revision == live`,
+		migrate, "TestAnUnknownImageIsNotLetThrough",
+	},
+	{
+		"a database that is not past an image's revision, but before it, is migrated", "internal/releases/releases.go",
+		`&& h.firstOf(r.From) < h.firstOf(r.Revision) {`, `{`,
+		releases, "TestPassed/downgraded by an image",
+	},
+	{
+		"an image that does not fit another branch of the schema is not let through", "internal/releases/releases.go",
+		`if reached[r.From] && `, `if `,
+		releases, "TestPassed/another branch",
+	},
 }
 
 var order = []guard{
@@ -336,6 +367,12 @@ var rollouts = []guard{
 		"the site is not asked while the wrong version answers", "internal/verify/verify.go",
 		"return v.results, hide.Error(err)\n\t\t}\n\t\tv.results", "defer func(rollout error) { fmt.Fprintln(clean, rollout) }(err)\n\t\t}\n\t\tv.results",
 		verify, "TestRolloutThatFails/rolled back",
+	},
+
+	{
+		"ECS can go back to what was deployed earlier, because it stays registered", "infra/service.go",
+		`kept:          true,`, `kept:          false,`,
+		infra, "TestService",
 	},
 }
 

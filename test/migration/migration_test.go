@@ -32,6 +32,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"plan-charge/internal/testkit/postgres"
+	"plan-charge/sandbox/backend"
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
@@ -127,10 +128,18 @@ func startCloud(dir, python, script string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	sample, err := backend.Ensure(ctx, os.Stderr)
+	if err != nil {
+		return "", err
+	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	socket := filepath.Join(dir, "engine.sock")
 	e, err := engine.New(engine.Options{Socket: socket, Dir: filepath.Join(dir, "engine"), Log: log, Images: func(ref string) engine.Image {
-		if name, _, _ := strings.Cut(ref, ":"); name != "app" {
+		name, tag, _ := strings.Cut(ref, ":")
+		if name == "sample" {
+			return sample.Image(tag)
+		}
+		if name != "app" {
 			return nil
 		}
 		return engine.CommandImage{Dir: dir, Workdir: "/app", Command: []string{python, script}}
@@ -183,8 +192,13 @@ func (a *account) fill(ctx context.Context, cfg aws.Config) error {
 	if err != nil {
 		return err
 	}
+	sample, err := secretsmanager.NewFromConfig(cfg).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("sample-url"), SecretString: aws.String(a.sampleURL())})
+	if err != nil {
+		return err
+	}
 	for family, d := range map[string]struct{ image, secret string }{
-		"migration": {"app:1", *secret.ARN}, "no-image": {"nothing:1", *secret.ARN}, "no-secret": {"app:1", *secret.ARN + "gone"},
+		"migration": {"app:1", *secret.ARN}, "sample-1.0.0": {"sample:1.0.0", *sample.ARN}, "sample-1.1.0": {"sample:1.1.0", *sample.ARN},
+		"sample-1.0.2": {"sample:1.0.2", *sample.ARN}, "no-image": {"nothing:1", *secret.ARN}, "no-secret": {"app:1", *secret.ARN + "gone"},
 	} {
 		_, err := a.ecs.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
 			Family: &family, NetworkMode: types.NetworkModeAwsvpc, RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate},
@@ -206,8 +220,21 @@ func (a *account) fill(ctx context.Context, cfg aws.Config) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, `CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('0002')`)
+	if _, err := conn.Exec(ctx, `CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('0002')`); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, `CREATE DATABASE sample`)
 	return err
+}
+
+// sampleURL is the database of the sample backend, whose migrations are Alembic's.
+func (a *account) sampleURL() string {
+	u, err := url.Parse(a.db.URL())
+	if err != nil {
+		panic(err)
+	}
+	u.Path = "/sample"
+	return u.String()
 }
 
 // command is the program, set up to run a task definition with the given command.
@@ -215,7 +242,7 @@ func (a *account) command(family, command string, extra ...string) (cmd *exec.Cm
 	cmd = exec.Command(a.binary, "migrate")
 	cmd.Env = append(os.Environ(),
 		"AWS_ENDPOINT_URL="+a.url, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-west-3",
-		"MIGRATE_CLUSTER=cluster", "MIGRATE_TASK_DEFINITION="+family+":1", "MIGRATE_CONTAINER=backend", "MIGRATE_COMMAND="+a.words(command),
+		"MIGRATE_CLUSTER=cluster", "MIGRATE_TASK_DEFINITION="+family+":1", "MIGRATE_CONTAINER=backend", "MIGRATE_IMAGE=app:1", "MIGRATE_COMMAND="+a.words(command),
 		"MIGRATE_SUBNETS=subnet-1", "MIGRATE_SECURITY_GROUPS=sg-1", "MIGRATE_LOG_GROUP=/migration", "MIGRATE_LOG_STREAM_PREFIX=ecs",
 		"MIGRATE_SECRET_ARN=owner-url", "MIGRATE_TIMEOUT=60s")
 	cmd.Env = append(cmd.Env, extra...)
@@ -314,6 +341,34 @@ func TestEmulatedSchemaThatDiffers(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	exec(`DROP TABLE people`)
+}
+
+// TestBackToAnOlderImage goes back and forth between versions of the sample backend, with Alembic as it is.
+func TestBackToAnOlderImage(t *testing.T) {
+	a := start(t)
+	for _, step := range []struct {
+		version, revision string // "" where it fails
+		says              []string
+	}{
+		{"1.0.0", "0003", []string{"revision none -> 0003"}},
+		{"1.1.0", "0004", []string{"Running upgrade 0003 -> 0004", "revision 0003 -> 0004"}},
+		{"1.0.0", "0004", []string{"schema is at 0004 by 1.1.0; 1.0.0 knows 0003: not migrated"}},
+		{"1.0.2", "", []string{
+			"exited with code 255", "Can't locate revision identified by '0004'", "hint: the image does not know 0004",
+			"sample:1.1.0 left 0004", "sample:1.0.0 left 0003",
+		}},
+		{"1.1.0", "0004", []string{"revision 0004 -> 0004"}},
+	} {
+		cmd, stdout, stderr := a.command("sample-"+step.version, "!alembic upgrade head", "MIGRATE_SECRET_ARN=sample-url", "MIGRATE_IMAGE=sample:"+step.version)
+		err := cmd.Run()
+		if (err == nil) != (step.revision != "") || strings.TrimSpace(stdout.String()) != step.revision {
+			t.Fatalf("%s: %v, standard output %q, want %q\n%s", step.version, err, stdout, step.revision, stderr)
+		}
+		check(t, stderr.String(), step.says...)
+		if ran := strings.Contains(stderr.String(), "start a migration task"); ran == strings.Contains(stderr.String(), ": not migrated") {
+			t.Errorf("%s: a task ran: %v\n%s", step.version, ran, stderr)
+		}
+	}
 }
 
 func TestEmulatedFailures(t *testing.T) {

@@ -187,6 +187,41 @@ func TestRollouts(t *testing.T) {
 			t.Errorf("the next preview would change something (exit code %d):\n%s", r.Code, lastlines.Of(r.Out, 60))
 		}
 	})
+	step("back to the old version and forth again", func(t *testing.T, b *box) {
+		const said = "schema is at 0004 by 1.1.0; 1.0.0 knows 0003: not migrated"
+		newer := b.look(s)
+		older := b.Changed() // as the stack's own configuration has it
+		testbed.WantIn(t, b.Must(b.Pulumi("preview", "--refresh", "--config-file", older)).Out, said)
+		// goBack deploys 1.0.0 by a plain up, on the schema of 1.1.0.
+		goBack := func(name string) {
+			r, v := watched(t, b, name, "1.0.0")
+			testbed.WantIn(t, b.Must(r).Out, said)
+			v.wantUndisturbed(t, gapAllowed)
+			if last := v.last(); last != "backend/1.0.0" {
+				t.Errorf("%s serves, want 1.0.0", last)
+			}
+			now := b.look(s)
+			if now.revision != "0004" || b.Site().Output(t, "revision") != "0004" || now.organizations != newer.organizations || now.tables != newer.tables {
+				t.Errorf("with 1.1.0 %+v\nwith 1.0.0 %+v", newer, now)
+			}
+			b.Must(b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff", "--config-file", older))
+		}
+		goBack("back to the old version")
+		b.wantActive(newer.definition)
+		if allFaults {
+			r, _ := watched(t, b, "forth to one that crashes", "1.1.0-crash")
+			if r.Code == 0 {
+				t.Error("up reports a success")
+			}
+			goBack("back after ECS had gone back")
+		}
+		r, v := watched(t, b, "and forth again", "1.1.0")
+		b.Must(r)
+		v.wantUndisturbed(t, gapAllowed)
+		if now := b.look(s); now.revision != "0004" || v.last() != "backend/1.1.0" {
+			t.Errorf("%s serves, and the database is at %s", v.last(), now.revision)
+		}
+	})
 	t.Logf("what a client outside saw:\n%s", table)
 	if path := os.Getenv("PLAN_CHARGE_TABLE"); path != "" && !t.Failed() {
 		if err := os.WriteFile(path, []byte(rolloutsPage+table), 0o644); err != nil {
@@ -357,6 +392,18 @@ func (b *box) look(s testbed.Site) sight {
 		b.t.Fatal(err)
 	}
 	return now
+}
+
+// wantActive looks whether ECS would deploy a task definition once more.
+func (b *box) wantActive(definition string) {
+	b.t.Helper()
+	out, err := ecs.NewFromConfig(b.AWS()).DescribeTaskDefinition(context.Background(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: &definition})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if out.TaskDefinition.Status != ecstypes.TaskDefinitionStatusActive {
+		b.t.Errorf("%s is %s: nobody can go back to it", definition, out.TaskDefinition.Status)
+	}
 }
 
 // wantMigratedFirst compares the end of the last migration with the first task that it had to come before.

@@ -9,6 +9,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
+	"plan-charge/internal/releases"
 	"plan-charge/internal/schemaobjects"
 	"plan-charge/internal/versiontable"
 	"plan-charge/provider/internal/rowid"
@@ -38,14 +39,34 @@ func (a RevisionArgs) id() string {
 	return rowid.ID{Schema: t.Schema, Table: t.Name, KeyColumns: []string{t.Column}}.String()
 }
 
-// observe reads the revision and compares revision and schema with the mark of the last migration.
-func (r *Revision) observe(ctx context.Context, args RevisionArgs) (current, drift string, err error) {
+// shownImages is how many images a state tells that they would not be migrated: the newest ones.
+const shownImages = 50
+
+// seen is what a look at the database tells.
+type seen struct {
+	current, drift string
+	notMigrated    map[string]string
+}
+
+// into notes it in a state.
+func (s seen) into(state *RevisionState) {
+	state.Revision, state.Drift, state.NotMigrated = s.current, s.drift, s.notMigrated
+}
+
+// observe reads the revision, and compares revision and schema with the mark of the last migration and with what earlier
+// images left.
+func (r *Revision) observe(ctx context.Context, args RevisionArgs) (s seen, err error) {
+	table := args.versionTable()
 	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var err error
-		current, drift, err = look(ctx, tx, args.versionTable(), args.IgnoreObjects)
+		if s.current, s.drift, err = look(ctx, tx, table, args.IgnoreObjects); err != nil {
+			return err
+		}
+		history, err := releases.Load(ctx, tx, table)
+		s.notMigrated = history.AllPassed(s.current, shownImages)
 		return err
 	})
-	return current, drift, err
+	return s, err
 }
 
 // Check fills in defaults, and refuses patterns that name nothing.
@@ -71,11 +92,12 @@ func (r *Revision) Create(ctx context.Context, req infer.CreateRequest[RevisionA
 	if req.DryRun {
 		return resp, nil
 	}
-	current, _, err := r.observe(ctx, req.Inputs)
+	now, err := r.observe(ctx, req.Inputs)
 	if err != nil {
 		return resp, err
 	}
-	resp.Output.Revision = current
+	now.drift = "" // the migration that follows ends it
+	now.into(&resp.Output)
 	return resp, nil
 }
 
@@ -99,7 +121,7 @@ func (r *Revision) Diff(ctx context.Context, req infer.DiffRequest[RevisionArgs,
 // Update raises the generation: whatever led here, the schema has to be migrated again. What only could not be looked at,
 // or is to be compared otherwise, is looked at again, and migrated if need be.
 func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionArgs, RevisionState]) (infer.UpdateResponse[RevisionState], error) {
-	state := RevisionState{RevisionArgs: req.Inputs, Revision: req.State.Revision, Generation: req.State.Generation + 1}
+	state := RevisionState{RevisionArgs: req.Inputs, Revision: req.State.Revision, Generation: req.State.Generation + 1, NotMigrated: req.State.NotMigrated}
 	moved := req.Inputs.versionTable() != req.State.versionTable() || !slices.Equal(req.Inputs.Triggers, req.State.Triggers)
 	onlyLook := !moved && unknown(req.State.Drift)
 	if req.DryRun {
@@ -108,14 +130,15 @@ func (r *Revision) Update(ctx context.Context, req infer.UpdateRequest[RevisionA
 		}
 		return infer.UpdateResponse[RevisionState]{Output: state}, nil
 	}
-	current, drift, err := r.observe(ctx, req.Inputs)
+	now, err := r.observe(ctx, req.Inputs)
 	if err != nil {
 		return infer.UpdateResponse[RevisionState]{Output: state}, err
 	}
-	if onlyLook && unknown(drift) {
+	if onlyLook && unknown(now.drift) {
 		state.Generation = req.State.Generation
 	}
-	state.Revision = current
+	now.drift = "" // the migration that follows ends it
+	now.into(&state)
 	return infer.UpdateResponse[RevisionState]{Output: state}, nil
 }
 
@@ -135,7 +158,7 @@ func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs,
 		resp.Inputs.Schema, resp.Inputs.Table, resp.Inputs.Column = &id.Schema, &id.Table, &id.KeyColumns[0]
 		resp.State = RevisionState{RevisionArgs: resp.Inputs, Generation: 1}
 	}
-	current, drift, err := r.observe(ctx, resp.State.RevisionArgs)
+	now, err := r.observe(ctx, resp.State.RevisionArgs)
 	switch {
 	case err != nil && imported:
 		return resp, err
@@ -143,6 +166,6 @@ func (r *Revision) Read(ctx context.Context, req infer.ReadRequest[RevisionArgs,
 		resp.State.Drift = notSeen(err)
 		return resp, nil
 	}
-	resp.State.Revision, resp.State.Drift = current, drift
+	now.into(&resp.State)
 	return resp, nil
 }

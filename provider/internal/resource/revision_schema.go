@@ -32,6 +32,8 @@ type RevisionState struct {
 	Revision   string `pulumi:"revision"`
 	Drift      string `pulumi:"drift"`
 	Generation int    `pulumi:"generation"`
+	// NotMigrated is absent from the state of an earlier version.
+	NotMigrated map[string]string `pulumi:"notMigrated,optional"`
 }
 
 // Annotate describes the resource in the schema.
@@ -64,11 +66,14 @@ func (r *RevisionState) Annotate(a infer.Annotator) {
 		"revision":   {"Revision that the schema is at, as it was last read: several heads are sorted and joined by commas, an empty text means none.", `"0003"`},
 		"drift":      {"How the schema differs from what the last migration left; empty when it does not.", `"dropped table public.users; changed column public.organizations.name"`},
 		"generation": {"Rises when the schema has to be migrated again.", `1`},
+		"notMigrated": {"For each image that was deployed here, and whose revision the schema has moved past, what its rollout does, as it was read last.",
+			`{"plan-charge/backend:1.0.0": "schema is at 0004 by 1.1.0; 1.0.0 knows 0003: not migrated"}`},
 	})
 }
 
-// WireDependencies keeps generation and drift known in previews, so that a preview shows what runs again.
+// WireDependencies keeps all but the revision known in previews, so that a preview shows what runs again.
 func (*Revision) WireDependencies(f infer.FieldSelector, _ *RevisionArgs, state *RevisionState) {
 	f.OutputField(&state.Generation).AlwaysKnown()
 	f.OutputField(&state.Drift).AlwaysKnown()
+	f.OutputField(&state.NotMigrated).AlwaysKnown()
 }

@@ -9,6 +9,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
+	"plan-charge/internal/releases"
 	"plan-charge/internal/versiontable"
 )
 
@@ -124,6 +125,42 @@ func TestRevision(t *testing.T) {
 	w.db.Exec(`CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); COMMENT ON TABLE alembic_version IS 'something else'`)
 	s, _ = w.refreshRevision(s)
 	equal(t, "another comment", told(s), `"" "at none, and no migration has left its mark" 2`)
+}
+
+func TestRevisionKnowsOlderImages(t *testing.T) {
+	w := newWorld(t)
+	w.db.Exec(`CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('0003')`)
+	w.mark("0003")
+	s := w.createRevision(obj(`{}`))
+	equal(t, "a database without releases", show(s.state.Get("notMigrated")), "{}")
+	deploy := func(image, from, to string) {
+		t.Helper()
+		w.db.Exec(`UPDATE alembic_version SET version_num = '` + to + `'`)
+		w.mark(to)
+		err := w.store.Store.Change(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			return releases.Record(ctx, tx, versiontable.New("", "", ""), releases.Release{Image: image, Revision: to, From: from})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	deploy("app:1.0", "", "0003")
+	deploy("app:1.1", "0003", "0004")
+	const said = `{"app:1.0":"schema is at 0004 by 1.1; 1.0 knows 0003: not migrated"}`
+	s, drift := w.refreshRevision(s)
+	equal(t, "after 1.1", show(s.state.Get("notMigrated"))+drift, said) // and no drift, whichever image runs
+	w.store.down = true
+	unseen, _ := w.refreshRevision(s)
+	equal(t, "unreachable", show(unseen.state.Get("notMigrated")), said)
+	preview, err := w.server.Update(p.UpdateRequest{ID: s.id, Urn: revisionURN, State: unseen.state, Inputs: s.inputs, DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "in a preview", show(preview.Properties.Get("notMigrated")), said)
+	w.store.down = false
+	w.db.Exec(`UPDATE alembic_version SET version_num = '0003'`)
+	s, _ = w.refreshRevision(s)
+	equal(t, "downgraded by hand", show(s.state.Get("notMigrated")), "{}")
 }
 
 func TestRevisionTriggers(t *testing.T) {
