@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"plan-charge/internal/schemaobjects"
 	"plan-charge/internal/versiontable"
 )
 
@@ -33,7 +32,9 @@ var create = []string{
 type Querier = versiontable.Querier
 
 // Beginner is what a *pgx.Conn, a pgx.Tx and a *pgxpool.Pool have in common to write with.
-type Beginner = schemaobjects.Beginner
+type Beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
 
 // Load returns the releases that migrated by a version table. A database in which none was recorded has none, which is no
 // error.
