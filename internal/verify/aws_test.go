@@ -108,6 +108,16 @@ func (a *account) GetDistributionConfig(context.Context, *cloudfront.GetDistribu
 	return &cloudfront.GetDistributionConfigOutput{DistributionConfig: a.config}, nil
 }
 
+func (a *account) ListDistributions(_ context.Context, in *cloudfront.ListDistributionsInput, _ ...func(*cloudfront.Options)) (*cloudfront.ListDistributionsOutput, error) {
+	list := &cftypes.DistributionList{}
+	if in.Marker == nil {
+		list.NextMarker, list.Items = aws.String("more"), []cftypes.DistributionSummary{{Comment: aws.String("other"), DomainName: aws.String("other.example")}}
+	} else {
+		list.Items = []cftypes.DistributionSummary{{Comment: aws.String("prod-site"), DomainName: aws.String("site.example")}}
+	}
+	return &cloudfront.ListDistributionsOutput{DistributionList: list}, nil
+}
+
 func (a *account) CreateInvalidation(_ context.Context, in *cloudfront.CreateInvalidationInput, _ ...func(*cloudfront.Options)) (*cloudfront.CreateInvalidationOutput, error) {
 	a.references = append(a.references, *in.InvalidationBatch.CallerReference)
 	return &cloudfront.CreateInvalidationOutput{Invalidation: &cftypes.Invalidation{Id: aws.String("I1"), Status: aws.String("InProgress")}}, nil
@@ -129,7 +139,7 @@ func (a *account) GetInvalidation(ctx context.Context, _ *cloudfront.GetInvalida
 func deployment(status, definition string, state types.DeploymentRolloutState, running, desired int32) types.Deployment {
 	return types.Deployment{
 		Status: &status, TaskDefinition: &definition, RolloutState: state, RunningCount: running, DesiredCount: desired,
-		RolloutStateReason: aws.String("reason of " + short(definition)),
+		RolloutStateReason: aws.String("reason of " + Short(definition)),
 	}
 }
 
