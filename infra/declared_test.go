@@ -507,7 +507,7 @@ func TestService(t *testing.T) {
 	rollout := p["service-rollout"]
 	for key, want := range map[string]any{
 		"cluster": "plan-charge-prod-cluster", "service": "plan-charge-prod-backend", "taskDefinition": "arn:aws:ecs:eu-west-3:123456789012:service-task:1",
-		"site": "https://plan-de-charge.aws.nda-partners.com", "healthPath": "/health", "timeout": "20m0s", "timeoutKey": "service.timeout",
+		"site": p["cdn-distribution"].Get("comment"), "healthPath": "/health", "timeout": "20m0s", "timeoutKey": "service.timeout",
 	} {
 		is(t, rollout, want, key)
 	}
