@@ -31,6 +31,9 @@ type MigrationArgs struct {
 	VersionTable      string        // with its schema or without
 	VersionColumn     string        // holds the revision
 	Timeout           time.Duration // for the task and everything around it
+	Service           string        // in the cluster; with Site and HealthPath a failed migration says what serves and answers
+	Site              string        // its address, or the comment of the distribution that serves it
+	HealthPath        string        // of the site
 	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
 	// Environment is what the command needs besides to reach AWS.
 	Environment map[string]string
@@ -99,6 +102,9 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_VERSION_COLUMN":    pulumi.String(args.VersionColumn),
 		"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
 		"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
+		"MIGRATE_SERVICE":           pulumi.String(args.Service),
+		"MIGRATE_SITE":              pulumi.String(args.Site),
+		"MIGRATE_HEALTH_PATH":       pulumi.String(args.HealthPath),
 		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
 	})
 	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{

@@ -37,7 +37,7 @@ func (a Aftermath) WithLastWords(ctx context.Context, c Clients, err error) erro
 	if err == nil {
 		return nil
 	}
-	return &lastWords{err, a.look(ctx, c)}
+	return &lastWords{err, a.look(ctx, c, lastWordsTake)}
 }
 
 type lastWords struct {
@@ -48,9 +48,9 @@ type lastWords struct {
 func (l *lastWords) Error() string { return strings.TrimRight(l.err.Error(), "\n") + "\n\n" + l.text }
 func (l *lastWords) Unwrap() error { return l.err }
 
-func (a Aftermath) look(ctx context.Context, c Clients) string {
+func (a Aftermath) look(ctx context.Context, c Clients, limit time.Duration) string {
 	// A deployment that was cancelled is spoken of as well.
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), lastWordsTake, errors.New("nothing in time"))
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, errors.New("nothing in time"))
 	defer cancel()
 	v := &verification{Settings: Settings{Cluster: a.Cluster, Service: a.Service, ConnectTo: a.ConnectTo}, Clients: c}
 	serves, site := make(chan string, 1), make(chan string, 1)

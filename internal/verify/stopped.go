@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +23,7 @@ type RolloutError struct {
 	Wanted  string // task definition
 	Running string // task definition, or "" when there is none
 	Reason  string
-	Events  []string      // the service's last events, newest first
+	Events  []string      // the service's last events but for those that always come, newest first
 	Tasks   []StoppedTask // of the wanted task definition
 }
 
@@ -35,9 +37,14 @@ type StoppedTask struct {
 func (e *RolloutError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "service %s does not run what was deployed: %s\n  wanted:  %s\n  running: %s", e.Service, e.Reason, Short(e.Wanted), orNone(Short(e.Running)))
-	for _, task := range e.Tasks {
-		fmt.Fprintf(&b, "\n  stopped task %s: %s", task.ID, strings.Join(task.Reasons, "; "))
-		for _, line := range task.Log {
+	for _, group := range alike(e.Tasks) {
+		first := group[0]
+		if len(group) == 1 {
+			fmt.Fprintf(&b, "\n  stopped task %s: %s", first.ID, strings.Join(first.Reasons, "; "))
+		} else {
+			fmt.Fprintf(&b, "\n  stopped task %s and %d more alike: %s", first.ID, len(group)-1, strings.Join(first.Reasons, "; "))
+		}
+		for _, line := range first.Log {
 			b.WriteString("\n    | " + line)
 		}
 	}
@@ -57,16 +64,34 @@ func orNone(s string) string {
 	return s
 }
 
+// alike puts tasks together that stopped for the same reasons with the same last lines.
+func alike(tasks []StoppedTask) [][]StoppedTask {
+	var groups [][]StoppedTask
+	for _, task := range tasks {
+		i := slices.IndexFunc(groups, func(g []StoppedTask) bool {
+			return slices.Equal(g[0].Reasons, task.Reasons) && slices.Equal(g[0].Log, task.Log)
+		})
+		if i < 0 {
+			groups = append(groups, nil)
+			i = len(groups) - 1
+		}
+		groups[i] = append(groups[i], task)
+	}
+	return groups
+}
+
+// routine is what ECS tells of a service whether it is well or not.
+var routine = regexp.MustCompile(`has started \d+ tasks|registered \d+ targets|has stopped \d+ running tasks|has begun draining|has reached a steady state`)
+
 // rolledBack collects what there is to know about a rollout that failed.
 func (v *verification) rolledBack(ctx context.Context, service types.Service, why string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	e := &RolloutError{Service: v.Service, Wanted: v.TaskDefinition, Running: deployed(service), Reason: why}
-	for i, event := range service.Events {
-		if i == shownEvents {
-			break
+	for _, event := range service.Events {
+		if message := aws.ToString(event.Message); len(e.Events) < shownEvents && !routine.MatchString(message) {
+			e.Events = append(e.Events, message)
 		}
-		e.Events = append(e.Events, aws.ToString(event.Message))
 	}
 	e.Tasks = v.stoppedTasks(ctx)
 	return e
@@ -75,7 +100,7 @@ func (v *verification) rolledBack(ctx context.Context, service types.Service, wh
 const (
 	shownTasks  = 3
 	shownLines  = 20
-	shownEvents = 10 // the events of the rollback come after those that say why
+	shownEvents = 5 // the events of the rollback come after those that say why
 )
 
 // stoppedTasks returns the latest tasks of the wanted task definition that did not stay up, as far as ECS still knows them.
