@@ -110,9 +110,12 @@ func TestSaysWhereTheTasksAre(t *testing.T) {
 func TestPicture(t *testing.T) {
 	d := deployment("PRIMARY", newDefinition, "IN_PROGRESS", 1, 1)
 	d.FailedTasks = 2
+	healthy := task("a", newDefinition, "RUNNING", "RUNNING")
+	healthy.HealthStatus = types.HealthStatusHealthy
 	for want, tasks := range map[string][]types.Task{
 		"1 wanted: none, 2 failed; others: 1 running":                            {task("a", oldDefinition, "RUNNING", "RUNNING")},
-		"1 wanted: 1 running, 2 failed; ECS watches before it calls it complete": {task("a", newDefinition, "RUNNING", "RUNNING")},
+		"1 wanted: 1 running, 2 failed":                                          {task("a", newDefinition, "RUNNING", "RUNNING")},
+		"1 wanted: 1 healthy, 2 failed; ECS watches before it calls it complete": {healthy},
 	} {
 		if got := picture(&d, tasks, newDefinition); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -72,15 +72,16 @@ func (v *verification) whatServes(ctx context.Context) string {
 	case err != nil:
 		return "not seen: " + Plain(wait.Cause(ctx, err))
 	}
-	running := deployed(service)
-	if running == "" {
+	primary := primaryOf(service)
+	if primary == nil {
 		return "nothing, service " + v.Service + " has no deployment"
 	}
+	running := aws.ToString(primary.TaskDefinition)
 	text := Short(running)
 	if out, err := v.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &running}); err == nil && out.TaskDefinition != nil && len(out.TaskDefinition.ContainerDefinitions) > 0 {
 		text += ", image " + aws.ToString(out.TaskDefinition.ContainerDefinitions[0].Image)
 	}
-	return text + fmt.Sprintf(": %d of %d tasks run", service.RunningCount, service.DesiredCount)
+	return text + fmt.Sprintf(": %d of %d tasks run", primary.RunningCount, primary.DesiredCount)
 }
 
 // whetherItAnswers asks the site for its health, as a user would.

@@ -194,7 +194,7 @@ func picture(p *types.Deployment, tasks []types.Task, wanted string) string {
 	switch {
 	case others != crowd{}:
 		text += fmt.Sprintf("; others: %s", others)
-	case p.RunningCount >= p.DesiredCount && ours.starting == 0 && ours.draining == 0:
+	case ours.healthy >= int(p.DesiredCount) && ours.running == 0:
 		text += "; ECS watches before it calls it complete"
 	}
 	return text
