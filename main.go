@@ -20,6 +20,9 @@ func deploy(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := keepOutputs(ctx); err != nil {
+		return err
+	}
 	provider, err := infra.NewCloud(ctx, &infra.CloudArgs{Names: cfg.Names, AWS: awsSettings(cfg), Account: cfg.Account, Tags: cfg.Tags})
 	if err != nil {
 		return err
@@ -91,7 +94,7 @@ func deploy(ctx *pulumi.Context) error {
 	// Now a new version can serve: its DATABASE_URL and the rollout.
 	service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{
 		Settings: taskSettings(cfg), Service: cfg.Service, AWS: awsSettings(cfg),
-		Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms,
+		Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms, Site: infra.Site(cfg.Names, cfg.CDN),
 		After: order.Done(migration, grants, organizations),
 	}, inCloud)
 	if err != nil {

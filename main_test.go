@@ -49,13 +49,14 @@ func TestOrder(t *testing.T) {
 		{"service-service", "grants-table"},
 		{"service-service", "grants-sequence"},
 		{"service-service", "balancer-from-distribution"},
-		{"service-capacity", "service-service"},
+		{"service-rollout", "service-service"},
+		{"service-capacity", "service-rollout"},
 		{"service-capacity", "service-bounds"},
-		{"verification-checks", "service-service"},
+		{"verification-checks", "service-rollout"},
 		{"verification-checks", "service-capacity"},
 		{"verification-checks", "cdn-distribution"},
 		{"verification-checks", "dns-A"},
-		{"verification-invalidation", "service-service"},
+		{"verification-invalidation", "service-rollout"},
 		{"verification-checks", "verification-invalidation"},
 	} {
 		for _, name := range pair {

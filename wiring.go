@@ -13,7 +13,7 @@ import (
 // Infra and schema do not know each other. What the one has and the other
 // needs is handed over here, as plain values.
 
-// awsSettings are those of provider, commands and rollout hook alike.
+// awsSettings are those of every provider and command alike.
 func awsSettings(cfg *config.Config) awsclient.Settings {
 	return awsclient.Settings{Region: cfg.Region, Profile: cfg.Profile, Role: cfg.Role}
 }
@@ -88,6 +88,9 @@ func migrationArgs(cfg *config.Config, network *infra.Network, database *infra.D
 		LockTimeout:       cfg.Migration.LockTimeout,
 		IgnoreObjects:     cfg.Migration.IgnoreObjects,
 		Accept:            cfg.Migration.Accept,
+		Service:           infra.ServiceName(cfg.Names),
+		Site:              infra.Site(cfg.Names, cfg.CDN),
+		HealthPath:        cfg.Service.HealthPath,
 		Environment:       awsSettings(cfg).Environment(),
 		DependsOn:         order.Done(roles, task),
 	}

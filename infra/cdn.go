@@ -42,6 +42,16 @@ type CDN struct {
 // Ready is the distribution, deployed to all edges.
 func (c *CDN) Ready() []pulumi.CustomResource { return []pulumi.CustomResource{c.distribution} }
 
+// Site is what the site can be found by before its distribution is made: its address, or the distribution's comment.
+func Site(names config.Names, settings config.CDN) string {
+	if settings.Alias != "" {
+		return "https://" + settings.Alias
+	}
+	return distributionComment(names)
+}
+
+func distributionComment(names config.Names) string { return names.Name("site") }
+
 // NewCDN declares the distribution.
 func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.ResourceOption) (*CDN, error) {
 	c := &CDN{}
@@ -104,7 +114,7 @@ func NewCDN(ctx *pulumi.Context, name string, args *CDNArgs, opts ...pulumi.Reso
 
 	distribution, err := cloudfront.NewDistribution(ctx, name+"-distribution", &cloudfront.DistributionArgs{
 		Enabled:       pulumi.Bool(true),
-		Comment:       pulumi.String(names.Name("site")),
+		Comment:       pulumi.String(distributionComment(names)),
 		Aliases:       aliases,
 		HttpVersion:   pulumi.String("http2and3"),
 		IsIpv6Enabled: pulumi.Bool(true),

@@ -81,7 +81,7 @@ func declare(t *testing.T, values map[string]string, secrets ...string) (testkit
 		if err != nil {
 			return err
 		}
-		service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{Settings: settings, Service: cfg.Service, Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms}, in)
+		service, err := infra.NewService(ctx, "service", &infra.ServiceArgs{Settings: settings, Service: cfg.Service, Network: network, Cluster: cluster, Balancer: balancer, Database: database, Alarms: alarms, Site: infra.Site(cfg.Names, cfg.CDN)}, in)
 		if err != nil {
 			return err
 		}
@@ -491,7 +491,7 @@ func TestService(t *testing.T) {
 	p := program(t, nil)
 	s := p["service-service"]
 	for key, want := range map[string]any{
-		"name": "plan-charge-prod-backend", "launchType": "FARGATE", "platformVersion": "1.4.0", "waitForSteadyState": true,
+		"name": "plan-charge-prod-backend", "launchType": "FARGATE", "platformVersion": "1.4.0", "waitForSteadyState": false,
 		"enableExecuteCommand": true, "healthCheckGracePeriodSeconds": 60.0, "deploymentMinimumHealthyPercent": 100.0, "deploymentMaximumPercent": 200.0,
 		"desiredCount": 2.0,
 	} {
@@ -504,11 +504,12 @@ func TestService(t *testing.T) {
 	if !slices.Equal(s.Options.GetIgnoreChanges(), []string{"desiredCount"}) {
 		t.Errorf("ignored: %v", s.Options.GetIgnoreChanges())
 	}
-	if !slices.Equal(s.Options.GetHooks().GetAfterUpdate(), []string{"service-rollout"}) {
-		t.Errorf("nobody looks after an update whether ECS went back: %v", s.Options.GetHooks())
-	}
-	if s.Options.GetCustomTimeouts().GetUpdate() != "20m0s" {
-		t.Errorf("timeouts: %v", s.Options.GetCustomTimeouts())
+	rollout := p["service-rollout"]
+	for key, want := range map[string]any{
+		"cluster": "plan-charge-prod-cluster", "service": "plan-charge-prod-backend", "taskDefinition": "arn:aws:ecs:eu-west-3:123456789012:service-task:1",
+		"site": p["cdn-distribution"].Get("comment"), "healthPath": "/health", "timeout": "20m0s", "timeoutKey": "service.timeout",
+	} {
+		is(t, rollout, want, key)
 	}
 	for _, name := range []string{"balancer-from-distribution", "balancer-into-tasks", "service-execution-rights", "service-shell", "service-url-value", "alarms-target-5xx", "network-private-routes-1-out"} {
 		if !p.Needs("service-service", name) {
@@ -524,6 +525,20 @@ func TestService(t *testing.T) {
 	is(t, p["service-scaling"], "ECSServiceAverageCPUUtilization", "targetTrackingScalingPolicyConfiguration", "predefinedMetricSpecification", "predefinedMetricType")
 	is(t, p["cluster-cluster"], "plan-charge-prod-cluster", "name")
 	is(t, p["cluster-cluster"], []any{map[string]any{"name": "containerInsights", "value": "enabled"}}, "settings")
+}
+
+// Whatever may start a deployment in ECS is a reason to follow it; what autoscaling sets is none.
+func TestRolloutFollowsTheServicesSettings(t *testing.T) {
+	settings := func(service string) any {
+		return program(t, map[string]string{"service": service})["service-rollout"].Get("settings")
+	}
+	before := settings(`{}`)
+	if more := settings(`{"min":3,"max":9,"cpuTarget":50}`); more != before {
+		t.Errorf("another number of tasks is taken for another deployment: %v and %v", before, more)
+	}
+	if other := settings(`{"graceSeconds":61}`); other == before {
+		t.Errorf("another setting of the service is not followed: %v", other)
+	}
 }
 
 func TestBalancer(t *testing.T) {

@@ -1,6 +1,7 @@
 package infra
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/appautoscaling"
@@ -18,12 +19,13 @@ import (
 type ServiceArgs struct {
 	Settings TaskSettings
 	Service  config.Service
-	AWS      awsclient.Settings // with which a rollout is looked at
+	AWS      awsclient.Settings // with which a rollout is followed
 	Network  *Network
 	Cluster  *Cluster
 	Balancer *Balancer
 	Database *Database
 	Alarms   *Alarms
+	Site     string // see Site
 	// After is what has to be true before a new version may start.
 	After []pulumi.CustomResource
 }
@@ -39,16 +41,20 @@ type Service struct {
 	ExecCommand       pulumi.StringOutput // a shell in a running task
 
 	service  *ecs.Service
+	rollout  *served.Rollout
 	capacity *served.Capacity
 }
 
-// Ready is the service, steady and with tasks enough.
+// Ready is the service, rolled out and with tasks enough.
 func (s *Service) Ready() []pulumi.CustomResource {
-	return []pulumi.CustomResource{s.service, s.capacity}
+	return []pulumi.CustomResource{s.service, s.rollout, s.capacity}
 }
 
+// ServiceName is the name of the service in its cluster.
+func ServiceName(names config.Names) string { return names.Name("backend") }
+
 // NewService declares the app's DATABASE_URL, the task definition and the
-// Fargate service, and waits until the new version runs.
+// Fargate service, and follows the rollout of the new version.
 func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pulumi.ResourceOption) (*Service, error) {
 	s := &Service{}
 	if err := ctx.RegisterComponentResource("plan-charge:infra:Service", name, s, opts...); err != nil {
@@ -105,12 +111,8 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	after := append([]pulumi.CustomResource{made.rights, shell}, args.After...)
 	after = append(after, args.Balancer.Forwarding...)
 	after = append(after, args.Network.Egress...)
-	rolledOut, err := rolloutHook(ctx, name+"-rollout", args.AWS, svc.Timeout)
-	if err != nil {
-		return nil, err
-	}
-	service, err := ecs.NewService(ctx, name+"-service", &ecs.ServiceArgs{
-		Name:                            pulumi.String(names.Name("backend")),
+	settings := &ecs.ServiceArgs{
+		Name:                            pulumi.String(ServiceName(names)),
 		Cluster:                         args.Cluster.ARN,
 		TaskDefinition:                  made.definition.Arn,
 		LaunchType:                      pulumi.String("FARGATE"),
@@ -142,11 +144,28 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 			},
 		},
 		PropagateTags:      pulumi.String("SERVICE"),
-		WaitForSteadyState: pulumi.Bool(true),
-	}, parent, rolledOut,
+		WaitForSteadyState: pulumi.Bool(false), // the provider says nothing while it waits, and a rollback is steady to it
+	}
+	service, err := ecs.NewService(ctx, name+"-service", settings, parent,
 		order.After(after...),
-		pulumi.IgnoreChanges([]string{"desiredCount"}), // autoscaling's to set, within the bounds that the capacity keeps
-		pulumi.Timeouts(&pulumi.CustomTimeouts{Create: svc.Timeout.String(), Update: svc.Timeout.String()}))
+		pulumi.IgnoreChanges([]string{"desiredCount"})) // autoscaling's to set, within the bounds that the capacity keeps
+	if err != nil {
+		return nil, err
+	}
+
+	rollout, err := served.NewRollout(ctx, name+"-rollout", &served.RolloutArgs{
+		Cluster:        args.Cluster.Name,
+		Service:        service.Name,
+		TaskDefinition: made.definition.Arn,
+		Settings:       digest(*settings),
+		Site:           pulumi.String(args.Site),
+		HealthPath:     pulumi.String(svc.HealthPath),
+		Timeout:        pulumi.String(svc.Timeout.String()),
+		TimeoutKey:     pulumi.String("service.timeout"),
+		Region:         given(args.AWS.Region),
+		Profile:        given(args.AWS.Profile),
+		Role:           given(args.AWS.Role),
+	}, parent, order.After(service))
 	if err != nil {
 		return nil, err
 	}
@@ -191,12 +210,12 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		Region:         given(args.AWS.Region),
 		Profile:        given(args.AWS.Profile),
 		Role:           given(args.AWS.Role),
-	}, parent, order.After(service, bounds))
+	}, parent, order.After(rollout, bounds))
 	if err != nil {
 		return nil, err
 	}
 
-	s.service, s.capacity = service, capacity
+	s.service, s.rollout, s.capacity = service, rollout, capacity
 	s.Name, s.TaskDefinitionARN = service.Name, made.definition.Arn
 	s.SecretARN, s.LogGroup = made.secretARN, made.logGroup
 	s.ExecCommand = pulumi.All(args.Cluster.Name, service.Name).ApplyT(func(v []any) string {
@@ -206,6 +225,14 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 			args.Settings.Region, cluster, service, Container)
 	}).(pulumi.StringOutput)
 	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"name": s.Name})
+}
+
+// digest changes with any setting of the service but what the rollout knows by itself and what is autoscaling's.
+func digest(settings ecs.ServiceArgs) pulumi.StringOutput {
+	settings.TaskDefinition, settings.DesiredCount = nil, nil
+	return pulumi.JSONMarshal(settings).ApplyT(func(text string) string {
+		return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:12]
+	}).(pulumi.StringOutput)
 }
 
 // healthCommand is the configured one, or a request by python3, which the

@@ -31,6 +31,9 @@ type MigrationArgs struct {
 	VersionTable      string        // with its schema or without
 	VersionColumn     string        // holds the revision
 	Timeout           time.Duration // for the task and everything around it
+	Service           string        // in the cluster; with Site and HealthPath a failed migration says what serves and answers
+	Site              string        // its address, or the comment of the distribution that serves it
+	HealthPath        string        // of the site
 	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
 	IgnoreObjects     []string      // patterns of the schema's objects that others make
 	Accept            []string      // names of its objects that may differ from what the last migration left
@@ -113,6 +116,9 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_ACCEPT":            pulumi.String(accept),
 		"MIGRATE_TIMEOUT":           pulumi.String(args.Timeout.String()),
 		"MIGRATE_LOCK_TIMEOUT":      pulumi.String(args.LockTimeout.String()),
+		"MIGRATE_SERVICE":           pulumi.String(args.Service),
+		"MIGRATE_SITE":              pulumi.String(args.Site),
+		"MIGRATE_HEALTH_PATH":       pulumi.String(args.HealthPath),
 		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
 	})
 	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -11,6 +14,7 @@ import (
 
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/migrate"
+	"plan-charge/internal/verify"
 )
 
 func migrateCommand() *cobra.Command {
@@ -40,7 +44,7 @@ standard output is the revision and nothing else. Interrupting it stops the task
 				Secrets: secretsmanager.NewFromConfig(cfg),
 			}, os.Stderr)
 			if err != nil {
-				return err
+				return afterMigration(cmd.Context(), cfg, settings.Cluster, err)
 			}
 			fmt.Println(revision)
 			return nil
@@ -48,4 +52,18 @@ standard output is the revision and nothing else. Interrupting it stops the task
 	}
 	cmd.Flags().BoolVar(&unlessDone, "unless-done", false, "do nothing if the last migration had the same MIGRATE_KEY and its revision is still there")
 	return cmd
+}
+
+// afterMigration adds to the error of a failed migration what became of the site. What the variables do not name is not
+// looked at.
+func afterMigration(ctx context.Context, cfg aws.Config, cluster string, err error) error {
+	a := verify.Aftermath{
+		Failed: "the migration; nothing after it was changed", Cluster: cluster, Service: os.Getenv("MIGRATE_SERVICE"), Site: os.Getenv("MIGRATE_SITE"),
+		HealthPath: os.Getenv("MIGRATE_HEALTH_PATH"), ConnectTo: os.Getenv("PLAN_CHARGE_CONNECT_TO"),
+		Next: "correct the image or what is named above, then `pulumi up`",
+	}
+	if a.Service == "" || a.Site == "" || a.HealthPath == "" {
+		return err
+	}
+	return a.WithLastWords(ctx, verify.Clients{ECS: ecs.NewFromConfig(cfg), CloudFront: cloudfront.NewFromConfig(cfg)}, err)
 }

@@ -66,6 +66,16 @@ func (s *Step) Note(note string) {
 	s.note = note
 }
 
+// Tell sets the detail and says it at once, where it is another one than before.
+func (s *Step) Tell(note string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if note != s.note {
+		s.note = note
+		fmt.Fprintf(s.w, "… %s: %s, %s\n", s.what, round(time.Since(s.started)), note)
+	}
+}
+
 // Done ends the step. Calls after the first do nothing.
 func (s *Step) Done(err error) {
 	s.once.Do(func() {

@@ -58,15 +58,15 @@ func (s *Stream) Pull(ctx context.Context) ([]string, error) {
 // Seen reports whether the stream was there at least once.
 func (s *Stream) Seen() bool { return s.seen }
 
-// Tail returns the last n lines of a stream.
+// Tail returns the end of a stream: at most n lines after folding.
 func Tail(ctx context.Context, api API, group, name string, n int) ([]string, error) {
 	page, err := api.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{
-		LogGroupName: &group, LogStreamName: &name, Limit: aws.Int32(int32(n)), StartFromHead: aws.Bool(false),
+		LogGroupName: &group, LogStreamName: &name, Limit: aws.Int32(int32(foldedFrom * n)), StartFromHead: aws.Bool(false),
 	})
 	if err != nil {
 		return nil, explain(err, group, name)
 	}
-	return Last(split(page.Events), n), nil
+	return Last(Fold(split(page.Events)), n), nil
 }
 
 // Last returns at most the last n lines.

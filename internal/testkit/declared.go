@@ -199,6 +199,8 @@ func outputs(typ, name string) map[string]any {
 		return map[string]any{"rowCount": 2}
 	case "served:index:Verification":
 		return map[string]any{"summary": "https://site.example: 5 checks passed at 2026-11-24T21:00:00Z"}
+	case "served:index:Rollout":
+		return map[string]any{"deployed": "ok"}
 	case "served:index:Capacity":
 		return map[string]any{"desired": "ok"}
 	case "command:local:Command":

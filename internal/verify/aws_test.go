@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,13 +30,14 @@ const (
 
 // account is an AWS account with one service. states are the service's, one a look; the last one stays.
 type account struct {
-	mu     sync.Mutex
-	states []types.Service
-	errs   []error // given before the states
-	looks  int
-	tasks  []types.Task
-	log    map[string][]string
-	secret string
+	mu       sync.Mutex
+	states   []types.Service
+	errs     []error // given before the states
+	looks    int
+	tasks    []types.Task
+	tasksErr error
+	log      map[string][]string
+	secret   string
 
 	config       *cftypes.DistributionConfig
 	invalidation []string // statuses, one a look
@@ -69,18 +71,28 @@ func (a *account) DescribeServices(ctx context.Context, _ *ecs.DescribeServicesI
 func (a *account) ListTasks(_ context.Context, in *ecs.ListTasksInput, _ ...func(*ecs.Options)) (*ecs.ListTasksOutput, error) {
 	out := &ecs.ListTasksOutput{}
 	for _, t := range a.tasks {
+		if t.DesiredStatus != nil && *t.DesiredStatus != string(in.DesiredStatus) {
+			continue
+		}
 		out.TaskArns = append(out.TaskArns, *t.TaskArn)
 	}
-	return out, nil
+	return out, a.tasksErr
 }
 
 func (a *account) DescribeTasks(_ context.Context, in *ecs.DescribeTasksInput, _ ...func(*ecs.Options)) (*ecs.DescribeTasksOutput, error) {
-	return &ecs.DescribeTasksOutput{Tasks: a.tasks}, nil
+	out := &ecs.DescribeTasksOutput{}
+	for _, t := range a.tasks {
+		if slices.Contains(in.Tasks, *t.TaskArn) {
+			out.Tasks = append(out.Tasks, t)
+		}
+	}
+	return out, nil
 }
 
 func (a *account) DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error) {
 	return &ecs.DescribeTaskDefinitionOutput{TaskDefinition: &types.TaskDefinition{ContainerDefinitions: []types.ContainerDefinition{{
 		Name:    aws.String("backend"),
+		Image:   aws.String("backend:1.0.0"),
 		Secrets: []types.Secret{{Name: aws.String("DATABASE_URL"), ValueFrom: aws.String("arn:aws:secretsmanager:eu-west-3:123456789012:secret:x")}},
 		LogConfiguration: &types.LogConfiguration{LogDriver: types.LogDriverAwslogs, Options: map[string]string{
 			"awslogs-group": "/backend", "awslogs-stream-prefix": "svc",
@@ -108,6 +120,16 @@ func (a *account) GetDistributionConfig(context.Context, *cloudfront.GetDistribu
 	return &cloudfront.GetDistributionConfigOutput{DistributionConfig: a.config}, nil
 }
 
+func (a *account) ListDistributions(_ context.Context, in *cloudfront.ListDistributionsInput, _ ...func(*cloudfront.Options)) (*cloudfront.ListDistributionsOutput, error) {
+	list := &cftypes.DistributionList{}
+	if in.Marker == nil {
+		list.NextMarker, list.Items = aws.String("more"), []cftypes.DistributionSummary{{Comment: aws.String("other"), DomainName: aws.String("other.example")}}
+	} else {
+		list.Items = []cftypes.DistributionSummary{{Comment: aws.String("prod-site"), DomainName: aws.String("site.example")}}
+	}
+	return &cloudfront.ListDistributionsOutput{DistributionList: list}, nil
+}
+
 func (a *account) CreateInvalidation(_ context.Context, in *cloudfront.CreateInvalidationInput, _ ...func(*cloudfront.Options)) (*cloudfront.CreateInvalidationOutput, error) {
 	a.references = append(a.references, *in.InvalidationBatch.CallerReference)
 	return &cloudfront.CreateInvalidationOutput{Invalidation: &cftypes.Invalidation{Id: aws.String("I1"), Status: aws.String("InProgress")}}, nil
@@ -129,7 +151,7 @@ func (a *account) GetInvalidation(ctx context.Context, _ *cloudfront.GetInvalida
 func deployment(status, definition string, state types.DeploymentRolloutState, running, desired int32) types.Deployment {
 	return types.Deployment{
 		Status: &status, TaskDefinition: &definition, RolloutState: state, RunningCount: running, DesiredCount: desired,
-		RolloutStateReason: aws.String("reason of " + short(definition)),
+		RolloutStateReason: aws.String("reason of " + Short(definition)),
 	}
 }
 

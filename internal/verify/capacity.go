@@ -70,7 +70,7 @@ func awaitTasks(ctx context.Context, s Settings, c Clients, minimum int, out io.
 			if int(service.RunningCount) >= minimum && capacityOf(service, minimum).Lack == "" {
 				return nil
 			}
-			step.Note(fmt.Sprintf("%d run, %d are starting", service.RunningCount, service.PendingCount))
+			step.Tell(fmt.Sprintf("%d run, %d are starting", service.RunningCount, service.PendingCount))
 		case ctx.Err() != nil:
 		case awsclient.Permanent(err) || errors.As(err, new(errNoService)) || time.Since(lastAnswer) > p.aws:
 			return fmt.Errorf("look at service %s: %w", s.Service, err)

@@ -116,24 +116,31 @@ func (v *verification) serving(ctx context.Context) string {
 	if status := aws.ToString(service.Status); status != "ACTIVE" {
 		return "the service is " + orNone(status)
 	}
-	primary := primaryOf(service)
+	running := deployed(service)
 	switch {
-	case !same(primary, v.TaskDefinition):
-		return orNone(short(primary)) + " is deployed"
+	case !Same(running, v.TaskDefinition):
+		return orNone(Short(running)) + " is deployed"
 	case service.RunningCount == 0:
 		return "no task runs"
 	}
 	return serves(v.TaskDefinition)
 }
 
-func serves(taskDefinition string) string { return short(taskDefinition) + " serves" }
+func serves(taskDefinition string) string { return Short(taskDefinition) + " serves" }
 
-// primaryOf is the task definition that a service runs or is about to, "" when there is none.
-func primaryOf(s types.Service) string {
-	for _, d := range s.Deployments {
-		if aws.ToString(d.Status) == "PRIMARY" {
-			return aws.ToString(d.TaskDefinition)
-		}
+// LookAtDeployed looks once which task definition a service runs or is about to, "" when it has none.
+func LookAtDeployed(ctx context.Context, s Settings, c Clients) (string, error) {
+	service, err := (&verification{Settings: s, Clients: c}).service(ctx)
+	if err != nil {
+		return "", fmt.Errorf("look at service %s: %w", s.Service, wait.Cause(ctx, err))
+	}
+	return deployed(service), nil
+}
+
+// deployed is the task definition that a service runs or is about to, "" when there is none.
+func deployed(s types.Service) string {
+	if p := primaryOf(s); p != nil {
+		return aws.ToString(p.TaskDefinition)
 	}
 	return ""
 }

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/progress"
-	"plan-charge/internal/tasklog"
 	"plan-charge/internal/wait"
 )
 
@@ -31,96 +29,175 @@ type Secrets interface {
 	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
-// RolloutError says that the service does not run what was deployed.
-type RolloutError struct {
-	Service string
-	Wanted  string // task definition
-	Running string // task definition, or "" when there is none
-	Reason  string
-	Events  []string      // the service's last events, newest first
-	Tasks   []StoppedTask // of the wanted task definition
-}
+// Short is a task definition's family:revision.
+func Short(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
-// StoppedTask is a task that did not stay up.
-type StoppedTask struct {
-	ID      string
-	Reasons []string
-	Log     []string // its last lines
-}
-
-func (e *RolloutError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "service %s does not run what was deployed: %s\n  wanted:  %s\n  running: %s", e.Service, e.Reason, short(e.Wanted), orNone(short(e.Running)))
-	for _, task := range e.Tasks {
-		fmt.Fprintf(&b, "\n  stopped task %s: %s", task.ID, strings.Join(task.Reasons, "; "))
-		for _, line := range task.Log {
-			b.WriteString("\n    | " + line)
-		}
-	}
-	if len(e.Tasks) == 0 {
-		b.WriteString("\n  no stopped task of the wanted task definition is known (any more)")
-	}
-	for _, event := range e.Events {
-		b.WriteString("\n  event: " + event)
-	}
-	return b.String()
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
-}
-
-// short is a task definition's family:revision.
-func short(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
-
-// rollout waits until the service runs the wanted task definition and nothing else.
+// rollout follows the deployment of the wanted task definition until ECS has decided.
 func (v *verification) rollout(ctx context.Context) error {
-	step := progress.Start(v.out, "service "+v.Service+" runs "+short(v.TaskDefinition), 0)
-	err := v.awaitRollout(ctx, step)
+	step := progress.Start(v.out, "service "+v.Service+" runs "+Short(v.TaskDefinition), 0)
+	err := (&follower{verification: v, step: step, told: map[string]bool{}}).follow(ctx)
 	step.Done(err)
 	return err
 }
 
-func (v *verification) awaitRollout(ctx context.Context, step *progress.Step) error {
+// follower looks at one deployment until it has come to its end.
+type follower struct {
+	*verification
+	step   *progress.Step
+	id     string          // of the deployment, once it was seen
+	others int             // how often in a row another deployment was primary
+	told   map[string]bool // stopped tasks that were spoken of
+}
+
+func (f *follower) follow(ctx context.Context) error {
 	var (
-		others     int // how often in a row another task definition was primary
 		last       types.Service
 		lastAnswer = time.Now()
 	)
 	for {
-		service, err := v.service(ctx)
+		service, err := f.service(ctx)
 		switch {
 		case err == nil:
 			last, lastAnswer = service, time.Now()
-			verdict, why := look(service, v.TaskDefinition)
-			step.Note(why)
-			switch verdict {
-			case good:
-				return nil
-			case bad:
-				return v.rolledBack(ctx, service, why)
-			case other:
-				// Right after an update ECS may still show the state before it.
-				if others++; others >= v.pace.patience {
-					return v.rolledBack(ctx, service, why)
-				}
-			default:
-				others = 0
+			if done, err := f.judge(ctx, service); done {
+				return err
 			}
 		case ctx.Err() != nil:
-		case awsclient.Permanent(err) || time.Since(lastAnswer) > v.pace.aws:
-			return fmt.Errorf("look at service %s: %w", v.Service, err)
+		case awsclient.Permanent(err) || time.Since(lastAnswer) > f.pace.aws:
+			return fmt.Errorf("look at service %s: %w", f.Service, err)
 		default:
-			step.Note("ECS does not answer: " + err.Error())
+			f.step.Tell("ECS does not answer: " + err.Error())
 		}
-		if err := wait.For(ctx, v.pace.service); err != nil {
-			_, why := look(last, v.TaskDefinition)
-			return v.rolledBack(context.WithoutCancel(ctx), last, why+"; "+err.Error())
+		if err := wait.For(ctx, f.pace.service); err != nil {
+			_, why := look(last, f.TaskDefinition, f.id)
+			return f.rolledBack(context.WithoutCancel(ctx), last, why+"; "+err.Error())
 		}
 	}
+}
+
+// judge says whether ECS has decided, and how.
+func (f *follower) judge(ctx context.Context, service types.Service) (done bool, err error) {
+	verdict, why := look(service, f.TaskDefinition, f.id)
+	switch verdict {
+	case good:
+		return true, nil
+	case bad:
+		return true, f.rolledBack(ctx, service, why)
+	case other:
+		// Right after an update ECS may still show the state before it.
+		if f.others++; f.others >= f.pace.patience {
+			return true, f.rolledBack(ctx, service, why)
+		}
+	default:
+		f.others = 0
+		if p := primaryOf(service); p != nil {
+			f.id = aws.ToString(p.Id)
+		}
+		why = f.tell(ctx, service, why)
+	}
+	f.step.Tell(why)
+	return false, nil
+}
+
+// tell says which tasks have stopped since the last look, and returns where the others are: otherwise where they cannot
+// be seen.
+func (f *follower) tell(ctx context.Context, service types.Service, otherwise string) string {
+	primary := primaryOf(service)
+	tasks, err := f.tasks(ctx)
+	if err != nil || primary == nil {
+		return otherwise
+	}
+	began := aws.ToTime(primary.CreatedAt)
+	for _, t := range tasks {
+		arn := aws.ToString(t.TaskArn)
+		if !stoppedOf(t, f.TaskDefinition) || f.told[arn] || aws.ToTime(t.CreatedAt).Before(began) {
+			continue
+		}
+		f.told[arn] = true
+		fmt.Fprintf(f.out, "✗ task %s of %s stopped: %s\n", Short(arn), Short(f.TaskDefinition), strings.Join(reasons(t), "; "))
+	}
+	return picture(primary, tasks, f.TaskDefinition)
+}
+
+// stoppedOf reports whether a task of the wanted task definition has stopped.
+func stoppedOf(t types.Task, wanted string) bool {
+	return aws.ToString(t.LastStatus) == "STOPPED" && Same(aws.ToString(t.TaskDefinitionArn), wanted)
+}
+
+// tasks are those of the service, at most 100 of what has to run and 100 of what has to stop.
+func (v *verification) tasks(ctx context.Context) ([]types.Task, error) {
+	var all []types.Task
+	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
+		list, err := v.ECS.ListTasks(ctx, &ecs.ListTasksInput{Cluster: &v.Cluster, ServiceName: &v.Service, DesiredStatus: status})
+		if err != nil {
+			return nil, err
+		}
+		if len(list.TaskArns) == 0 {
+			continue
+		}
+		found, err := v.ECS.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: &v.Cluster, Tasks: list.TaskArns})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found.Tasks...)
+	}
+	return all, nil
+}
+
+// crowd counts tasks by how far they have come.
+type crowd struct{ starting, running, healthy, draining int }
+
+func (c *crowd) add(t types.Task) {
+	switch {
+	case aws.ToString(t.LastStatus) == "STOPPED":
+	case aws.ToString(t.DesiredStatus) == "STOPPED":
+		c.draining++
+	case aws.ToString(t.LastStatus) != "RUNNING":
+		c.starting++
+	case t.HealthStatus == types.HealthStatusHealthy:
+		c.healthy++
+	default:
+		c.running++
+	}
+}
+
+func (c crowd) String() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{c.starting, "starting"}, {c.running, "running"}, {c.healthy, "healthy"}, {c.draining, "draining"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// picture is where the tasks of a rollout are, in one line.
+func picture(p *types.Deployment, tasks []types.Task, wanted string) string {
+	var ours, others crowd
+	for _, t := range tasks {
+		if Same(aws.ToString(t.TaskDefinitionArn), wanted) {
+			ours.add(t)
+		} else {
+			others.add(t)
+		}
+	}
+	text := fmt.Sprintf("%d wanted: %s", p.DesiredCount, ours)
+	if p.FailedTasks > 0 {
+		text += fmt.Sprintf(", %d failed", p.FailedTasks)
+	}
+	switch {
+	case others != crowd{}:
+		text += fmt.Sprintf("; others: %s", others)
+	case ours.healthy >= int(p.DesiredCount) && ours.running == 0:
+		text += "; ECS watches before it calls it complete"
+	}
+	return text
 }
 
 // errNoService is for a service that is not there.
@@ -154,167 +231,42 @@ const (
 	bad           // it failed for good
 )
 
-// look judges a service. That running equals desired says nothing: so it does after a rollback.
-func look(s types.Service, wanted string) (verdict, string) {
+// look judges a service. That running equals desired says nothing: so it does after a rollback. Of several deployments
+// of the wanted task definition the one with the id counts, and without an id the primary one.
+func look(s types.Service, wanted, id string) (verdict, string) {
 	if status := aws.ToString(s.Status); status != "ACTIVE" {
 		return other, fmt.Sprintf("the service is %s", orNone(status))
 	}
-	var primary *types.Deployment
-	for i, d := range s.Deployments {
-		if aws.ToString(d.Status) == "PRIMARY" {
-			primary = &s.Deployments[i]
-		}
-		if same(aws.ToString(d.TaskDefinition), wanted) && d.RolloutState == types.DeploymentRolloutStateFailed {
+	primary := primaryOf(s)
+	for _, d := range s.Deployments {
+		before := id == "" && primary != nil && Same(aws.ToString(primary.TaskDefinition), wanted) && aws.ToString(d.Status) != "PRIMARY"
+		ours := Same(aws.ToString(d.TaskDefinition), wanted) && (id == "" || aws.ToString(d.Id) == id) && !before
+		if ours && d.RolloutState == types.DeploymentRolloutStateFailed {
 			return bad, "its rollout failed: " + orNone(aws.ToString(d.RolloutStateReason))
 		}
 	}
 	switch {
 	case primary == nil:
 		return later, "no primary deployment yet"
-	case !same(aws.ToString(primary.TaskDefinition), wanted):
+	case !Same(aws.ToString(primary.TaskDefinition), wanted):
 		return other, "it was rolled back, or another deployment has replaced it"
+	case id != "" && aws.ToString(primary.Id) != id:
+		return other, "it was rolled back to what ran before, or deployed once more"
 	case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:
 		return good, "running"
 	}
 	return later, fmt.Sprintf("rollout is %s, %d of %d tasks run, %d failed", primary.RolloutState, primary.RunningCount, primary.DesiredCount, primary.FailedTasks)
 }
 
-// same compares task definitions, of which one may be given as family:revision.
-func same(a, b string) bool { return a == b || short(a) == short(b) }
-
-// rolledBack collects what there is to know about a rollout that failed.
-func (v *verification) rolledBack(ctx context.Context, service types.Service, why string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	e := &RolloutError{Service: v.Service, Wanted: v.TaskDefinition, Reason: why}
-	for _, d := range service.Deployments {
+// primaryOf is the deployment that a service runs or is about to, nil when there is none.
+func primaryOf(s types.Service) *types.Deployment {
+	for i, d := range s.Deployments {
 		if aws.ToString(d.Status) == "PRIMARY" {
-			e.Running = aws.ToString(d.TaskDefinition)
+			return &s.Deployments[i]
 		}
 	}
-	for i, event := range service.Events {
-		if i == shownEvents {
-			break
-		}
-		e.Events = append(e.Events, aws.ToString(event.Message))
-	}
-	e.Tasks = v.stoppedTasks(ctx)
-	return e
+	return nil
 }
 
-const (
-	shownTasks  = 3
-	shownLines  = 20
-	shownEvents = 10 // the events of the rollback come after those that say why
-)
-
-// stoppedTasks returns the latest tasks of the wanted task definition that did not stay up, as far as ECS still knows them.
-func (v *verification) stoppedTasks(ctx context.Context) []StoppedTask {
-	list, err := v.ECS.ListTasks(ctx, &ecs.ListTasksInput{Cluster: &v.Cluster, ServiceName: &v.Service, DesiredStatus: types.DesiredStatusStopped})
-	if err != nil || len(list.TaskArns) == 0 {
-		return nil
-	}
-	found, err := v.ECS.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: &v.Cluster, Tasks: list.TaskArns[:min(100, len(list.TaskArns))]})
-	if err != nil {
-		return nil
-	}
-	streams := v.logStreams(ctx)
-	var tasks []StoppedTask
-	// ECS names tasks in no useful order; what failed by itself tells more than what was stopped for it.
-	for _, own := range []bool{true, false} {
-		for _, t := range found.Tasks {
-			if !same(aws.ToString(t.TaskDefinitionArn), v.TaskDefinition) || len(tasks) == shownTasks {
-				continue
-			}
-			byItself := t.StopCode == types.TaskStopCodeEssentialContainerExited || t.StopCode == types.TaskStopCodeTaskFailedToStart
-			if byItself != own {
-				continue
-			}
-			arn := aws.ToString(t.TaskArn)
-			task := StoppedTask{ID: short(arn), Reasons: reasons(t)}
-			for container, s := range streams {
-				lines, err := tasklog.Tail(ctx, v.Logs, s.group, tasklog.StreamName(s.prefix, container, arn), shownLines)
-				if err != nil {
-					lines = []string{"(" + err.Error() + ")"}
-				}
-				task.Log = append(task.Log, lines...)
-			}
-			tasks = append(tasks, task)
-		}
-	}
-	return tasks
-}
-
-func reasons(t types.Task) []string {
-	var all []string
-	if t.StopCode != "" {
-		all = append(all, string(t.StopCode))
-	}
-	if reason := aws.ToString(t.StoppedReason); reason != "" {
-		all = append(all, reason)
-	}
-	for _, c := range t.Containers {
-		switch {
-		case c.ExitCode != nil && aws.ToString(c.Reason) != "":
-			all = append(all, fmt.Sprintf("container %s exited with code %d: %s", aws.ToString(c.Name), *c.ExitCode, *c.Reason))
-		case c.ExitCode != nil:
-			all = append(all, fmt.Sprintf("container %s exited with code %d", aws.ToString(c.Name), *c.ExitCode))
-		case aws.ToString(c.Reason) != "":
-			all = append(all, fmt.Sprintf("container %s: %s", aws.ToString(c.Name), *c.Reason))
-		}
-		if c.HealthStatus == types.HealthStatusUnhealthy {
-			all = append(all, fmt.Sprintf("container %s was unhealthy", aws.ToString(c.Name)))
-		}
-	}
-	return all
-}
-
-type logStream struct{ group, prefix string }
-
-// logStreams says, by container, where the wanted task definition logs to. Its secrets are kept out of what is shown.
-func (v *verification) logStreams(ctx context.Context) map[string]logStream {
-	out, err := v.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &v.TaskDefinition})
-	if err != nil || out.TaskDefinition == nil {
-		return nil
-	}
-	streams := map[string]logStream{}
-	for _, c := range out.TaskDefinition.ContainerDefinitions {
-		v.hideSecrets(ctx, c.Secrets)
-		if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != types.LogDriverAwslogs {
-			continue
-		}
-		o := c.LogConfiguration.Options
-		if o["awslogs-group"] != "" && o["awslogs-stream-prefix"] != "" {
-			streams[aws.ToString(c.Name)] = logStream{o["awslogs-group"], o["awslogs-stream-prefix"]}
-		}
-	}
-	return streams
-}
-
-func (v *verification) hideSecrets(ctx context.Context, secrets []types.Secret) {
-	for _, secret := range secrets {
-		id := aws.ToString(secret.ValueFrom)
-		// arn:aws:secretsmanager:region:account:secret:name[:key:stage:version]
-		parts := strings.Split(id, ":")
-		if len(parts) > 7 {
-			id = strings.Join(parts[:7], ":")
-		}
-		if v.Secrets == nil || len(parts) < 7 || parts[2] != "secretsmanager" {
-			continue
-		}
-		value, err := v.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
-		if err != nil {
-			continue
-		}
-		text := aws.ToString(value.SecretString)
-		v.hide.AddURL(text)
-		var members map[string]string
-		if json.Unmarshal([]byte(text), &members) == nil {
-			for _, member := range members {
-				if len(member) >= 4 { // hiding every "1" would hide the log itself
-					v.hide.AddURL(member)
-				}
-			}
-		}
-	}
-}
+// Same compares task definitions, of which one may be given as family:revision.
+func Same(a, b string) bool { return a == b || Short(a) == Short(b) }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"plan-charge/internal/probe"
+	"plan-charge/internal/progress"
 	"plan-charge/internal/wait"
 )
 
@@ -33,8 +34,11 @@ type answer struct {
 }
 
 // site asks until every check passes or the time is over.
-func (v *verification) site(ctx context.Context) error {
+func (v *verification) site(ctx context.Context) (err error) {
 	client, base := v.client()
+	v.told = map[string]string{}
+	step := progress.Start(v.out, "the site answers as it should", 0)
+	defer func() { step.Done(err) }()
 	fmt.Fprintf(v.out, "requests to %s\n  %-7s %-58s %6s %7s  %s\n", v.SiteURL, "method", "path", "status", "ms", "answered by")
 	last := make([]error, len(v.Checks)) // what was wrong with each check the last time that it was answered
 	titles := titles(v.Checks)
@@ -62,7 +66,7 @@ func (v *verification) site(ctx context.Context) error {
 		}
 		pending = failed
 		if ctx.Err() == nil {
-			fmt.Fprintf(v.out, "%d of %d checks failed, trying them again in %s\n", len(failed), len(v.Checks), pause)
+			step.Tell(fmt.Sprintf("%d of %d checks fail and are tried again", len(failed), len(v.Checks)))
 		}
 		if err := wait.For(ctx, pause); err != nil {
 			return fmt.Errorf("the site does not answer as it should (%w):\n%w", err, errors.Join(last...))
@@ -88,14 +92,14 @@ func (v *verification) check(ctx context.Context, client *http.Client, base *url
 	// Both requests of a repeated check share their path, which no request before had: the first fills a cache
 	// that keeps errors, and the second would be answered by it.
 	path := strings.ReplaceAll(check.Path, probe.Nonce, strings.ToLower(rand.Text()))
-	first := v.ask(ctx, client, base, check, path)
+	first := v.ask(ctx, client, base, check, path, 1)
 	if wrong := judge(check, path, first); wrong != nil {
 		return wrong.result(), wrong
 	}
 	if !check.Repeat {
 		return strconv.Itoa(first.status), nil
 	}
-	second := v.ask(ctx, client, base, check, path)
+	second := v.ask(ctx, client, base, check, path, 2)
 	if wrong := judgeSecond(check, path, first, second); wrong != nil {
 		return wrong.result(), wrong
 	}
@@ -113,7 +117,7 @@ func judgeSecond(check probe.Check, path string, first, second answer) *failure 
 	return judge(check, path, second)
 }
 
-func (v *verification) ask(ctx context.Context, client *http.Client, base *url.URL, check probe.Check, path string) answer {
+func (v *verification) ask(ctx context.Context, client *http.Client, base *url.URL, check probe.Check, path string, nth int) answer {
 	a := send(ctx, client, base, v.SiteURL, check, path)
 	status, by := fmt.Sprint(a.status), "origin"
 	switch {
@@ -122,8 +126,21 @@ func (v *verification) ask(ctx context.Context, client *http.Client, base *url.U
 	case a.cache != "":
 		by = "cache, " + a.cache
 	}
-	fmt.Fprintf(v.out, "  %-7s %-58s %6s %7d  %s\n", check.Verb(), path, status, a.took.Milliseconds(), by)
+	if v.isNew(check, nth, status+" "+by) {
+		fmt.Fprintf(v.out, "  %-7s %-58s %6s %7d  %s\n", check.Verb(), path, status, a.took.Milliseconds(), by)
+	}
 	return a
+}
+
+// isNew reports whether the nth request of a check was answered otherwise than the last time that it was made.
+func (v *verification) isNew(check probe.Check, nth int, came string) bool {
+	if v.told == nil { // a single look, of which nothing is reported
+		return true
+	}
+	key := fmt.Sprintf("%s %s %s %d", check.Title(), check.Verb(), check.Path, nth)
+	before, asked := v.told[key]
+	v.told[key] = came
+	return !asked || before != came
 }
 
 func send(ctx context.Context, client *http.Client, base *url.URL, site string, check probe.Check, path string) answer {

@@ -33,8 +33,8 @@ func Run(ctx context.Context, s Settings, c Clients, out io.Writer) (Results, er
 	return verified(ctx, s, c, out, defaultPace())
 }
 
-// Rollout waits until the service runs the wanted task definition and nothing else; it is the part of Run that needs
-// no site. The error is a *RolloutError where ECS went back to another one.
+// Rollout follows the deployment of the wanted task definition until ECS has completed it or taken it back; it is the
+// part of Run that needs no site. The error is a *RolloutError where the service runs another one.
 func Rollout(ctx context.Context, s Settings, c Clients, out io.Writer) error {
 	s.SiteURL, s.DistributionID = "", ""
 	return run(ctx, s, c, out, defaultPace())
@@ -71,7 +71,7 @@ func verified(ctx context.Context, s Settings, c Clients, out io.Writer, p pace)
 	// What runs comes first: the site's answers mean nothing while the wrong version gives them.
 	if s.Service != "" {
 		if err := v.rollout(ctx); err != nil {
-			v.results[ServiceResult] = "does not run " + short(s.TaskDefinition)
+			v.results[ServiceResult] = "does not run " + Short(s.TaskDefinition)
 			return v.results, hide.Error(err)
 		}
 		v.results[ServiceResult] = serves(s.TaskDefinition)
@@ -94,4 +94,5 @@ type verification struct {
 	pace pace
 
 	results Results
+	told    map[string]string // how each request was answered the last time
 }

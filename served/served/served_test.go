@@ -67,6 +67,14 @@ func TestInputsReachTheProvider(t *testing.T) {
 		var c served.CapacityArgs
 		fill(&v)
 		fill(&c)
+		var r served.RolloutArgs
+		fill(&r)
+		if _, err := served.NewRollout(ctx, "rollout", &r); err != nil {
+			return err
+		}
+		if _, err := served.NewRollout(ctx, "nothing", &served.RolloutArgs{Site: pulumi.String("x")}); err == nil {
+			t.Error("a rollout without a service was accepted")
+		}
 		if _, err := served.NewVerification(ctx, "verification", &v); err != nil {
 			return err
 		}
@@ -85,7 +93,7 @@ func TestInputsReachTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := packageSchema(t)
-	for _, token := range []string{contract.Verification, contract.Capacity} {
+	for _, token := range []string{contract.Verification, contract.Capacity, contract.Rollout} {
 		properties := spec.Resources[token].InputProperties
 		if len(properties) == 0 || len(properties) != len(m.inputs[token]) {
 			t.Errorf("%s: %d inputs are sent, the schema has %d", token, len(m.inputs[token]), len(properties))
@@ -104,7 +112,7 @@ func TestInputsReachTheProvider(t *testing.T) {
 
 func TestOutputsAreInTheSchema(t *testing.T) {
 	spec := packageSchema(t)
-	for token, out := range map[string]any{contract.Verification: served.Verification{}, contract.Capacity: served.Capacity{}} {
+	for token, out := range map[string]any{contract.Verification: served.Verification{}, contract.Capacity: served.Capacity{}, contract.Rollout: served.Rollout{}} {
 		fields := reflect.TypeOf(out)
 		for i := range fields.NumField() {
 			field := fields.Field(i)

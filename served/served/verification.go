@@ -1,5 +1,5 @@
 // Package served holds the resources of the provider of the same name: whether a site answers as it should, and whether
-// its service has tasks enough.
+// its service runs what was deployed, with tasks enough.
 package served
 
 import (

@@ -319,23 +319,13 @@ var rollouts = []guard{
 		infra, "TestService",
 	},
 	{
-		"an update of the service waits until it is steady", "infra/service.go",
-		`WaitForSteadyState: pulumi.Bool(true),`, `WaitForSteadyState: pulumi.Bool(false),`,
-		infra, "TestService",
-	},
-	{
-		"an update of the service that ECS took back fails, though nothing else is to be verified", "infra/rollout.go",
-		`AfterUpdate: []*pulumi.ResourceHook{hook}`, `AfterDelete: []*pulumi.ResourceHook{hook}`,
-		infra, "TestService",
-	},
-	{
 		"a changed DATABASE_URL is a rollout, and never changes a running version", "infra/task.go",
 		"url := fmt.Sprintf(\"%s:::%s\", v[0], v[1])", "url := fmt.Sprint(v[0])",
 		infra, "TestDatabaseURLs",
 	},
 	{
 		"a service that was rolled back, though steady, is no success", "internal/verify/rollout.go",
-		`case !same(aws.ToString(primary.TaskDefinition), wanted):`, `case wanted == "":`,
+		`case !Same(aws.ToString(primary.TaskDefinition), wanted):`, `case wanted == "":`,
 		verify, "TestRolloutThatFails/rolled back",
 	},
 	{
@@ -354,12 +344,12 @@ var rollouts = []guard{
 		verify, "TestRolloutThatFails/old one serves",
 	},
 	{
-		"the error of a failed rollout says why its tasks stopped", "internal/verify/rollout.go",
+		"the error of a failed rollout says why its tasks stopped", "internal/verify/stopped.go",
 		`Reasons: reasons(t)}`, `Reasons: nil}`,
 		verify, "TestRolloutThatFails/rolled back",
 	},
 	{
-		"the error of a failed rollout has the last lines of its tasks' logs", "internal/verify/rollout.go",
+		"the error of a failed rollout has the last lines of its tasks' logs", "internal/verify/stopped.go",
 		`task.Log = append(task.Log, lines...)`, `task.Log = append(task.Log, lines[:0]...)`,
 		verify, "TestRolloutThatFails/rolled back",
 	},
@@ -367,6 +357,46 @@ var rollouts = []guard{
 		"the site is not asked while the wrong version answers", "internal/verify/verify.go",
 		"return v.results, hide.Error(err)\n\t\t}\n\t\tv.results", "defer func(rollout error) { fmt.Fprintln(clean, rollout) }(err)\n\t\t}\n\t\tv.results",
 		verify, "TestRolloutThatFails/rolled back",
+	},
+	{
+		"what comes after the service waits for its rollout", "infra/service.go",
+		`parent, order.After(rollout, bounds))`, `parent, order.After(service, bounds))`,
+		whole, "TestOrder",
+	},
+	{
+		"a deployment that only changes the service's settings is followed", "served/internal/resource/rollout.go",
+		`"settings": was.Settings != is.Settings`, `"settings": false`,
+		served, "TestRolloutIsFollowedAgain",
+	},
+	{
+		"every setting of the service counts for that", "infra/service.go",
+		`sha256.Sum256([]byte(text))`, `sha256.Sum256([]byte(text[:0]))`,
+		infra, "TestRolloutFollowsTheServicesSettings",
+	},
+	{
+		"a rollout that was killed is followed again", "served/internal/resource/rollout.go",
+		`"taskDefinition": was.TaskDefinition != is.TaskDefinition`, `"taskDefinition": false`,
+		served, "TestRolloutIsFollowedAgain",
+	},
+	{
+		"a rollout that failed is followed again, whatever has become of the inputs", "served/internal/resource/rollout.go",
+		`state.Deployed = deployed(context.WithoutCancel(ctx), settings, clients)`, `return state, err`,
+		served, "TestFailedRollout",
+	},
+	{
+		"a version that was deployed by hand, or that ECS went back to, is replaced by the next update", "served/internal/resource/rollout.go",
+		`running == "" || verify.Same(running, settings.TaskDefinition)`, `running != ""`,
+		served, "TestRollout",
+	},
+	{
+		"a rollout that was taken back to another one of the same task definition is no success", "internal/verify/rollout.go",
+		`case id != "" && aws.ToString(primary.Id) != id:`, `case false:`,
+		verify, "TestFollowsOneDeployment",
+	},
+	{
+		"a failure before the one that is followed does not end it", "internal/verify/rollout.go",
+		` && (id == "" || aws.ToString(d.Id) == id) && !before`, ``,
+		verify, "TestFollowsOneDeployment",
 	},
 
 	{
@@ -474,7 +504,7 @@ var verification = []guard{
 	},
 	{
 		"the site is asked once the service has its tasks", "infra/service.go",
-		`return []pulumi.CustomResource{s.service, s.capacity}`, `return []pulumi.CustomResource{s.service}`,
+		`return []pulumi.CustomResource{s.service, s.rollout, s.capacity}`, `return []pulumi.CustomResource{s.service}`,
 		whole, "TestOrder",
 	},
 	{
@@ -521,7 +551,7 @@ var secrets = []guard{
 		migrate, "TestFailures/prints the password when failing",
 	},
 	{
-		"the log of a stopped task is shown without the service's secrets", "internal/verify/rollout.go",
+		"the log of a stopped task is shown without the service's secrets", "internal/verify/stopped.go",
 		`v.hideSecrets(ctx, c.Secrets)`, ``,
 		verify, "TestRolloutThatFails/rolled back",
 	},

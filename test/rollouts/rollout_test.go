@@ -86,13 +86,16 @@ var failingUps = []failingUp{
 	},
 }
 
+// lastWords end each deployment that fails.
+var lastWords = []string{"  failed   the ", "  serves   plan-charge-sandbox-backend:", "image plan-charge/backend:1.0.0: 1 of 1 tasks run", "answers GET /health with 200", "  next     "}
+
 // TestRollouts deploys what must fail and then what works, and looks at the site from outside all the while.
 func TestRollouts(t *testing.T) {
 	t.Parallel() // it mostly waits
 	b := &box{testbed.NewBox(t), t}
 	b.Must(b.Run(25*time.Minute, "up"))
 	s := b.Site()
-	table := "| pulumi up | ended | took | requests | statuses | longest gap | served by |\n|---|---|---|---|---|---|---|\n"
+	table := "| pulumi up | ended | took | longest silence | requests | statuses | longest gap | served by |\n|---|---|---|---|---|---|---|---|\n"
 	// watched runs one `up` with a client outside, and adds the client's log to the table.
 	watched := func(t *testing.T, b *box, name, image string, replace ...string) (testbed.Result, *viewer) {
 		v := watch(s.Status)
@@ -103,7 +106,10 @@ func TestRollouts(t *testing.T) {
 		if r.Code == 0 {
 			ended = "succeeded"
 		}
-		cells := append([]string{name, ended, fmt.Sprintf("%.0f s", time.Since(began).Seconds())}, v.row()...)
+		cells := append([]string{name, ended, fmt.Sprintf("%.0f s", time.Since(began).Seconds()), fmt.Sprintf("%.0f s", r.Silence.Seconds())}, v.row()...)
+		if r.Silence > silenceAllowed {
+			t.Errorf("nothing was said for %s", r.Silence)
+		}
 		table += "| " + strings.Join(cells, " | ") + " |\n"
 		return r, v
 	}
@@ -127,7 +133,10 @@ func TestRollouts(t *testing.T) {
 			if r.Code == 0 {
 				t.Fatal("up reports a success")
 			}
-			testbed.WantIn(t, r.Out, c.says...)
+			testbed.WantIn(t, r.Out, append(c.says, lastWords...)...)
+			if strings.Contains(r.Out, "- siteUrl") {
+				t.Error("the outputs are shown as if they were deleted")
+			}
 			if after := b.look(s); after != before {
 				t.Errorf("it left something behind:\nbefore %+v\nafter  %+v", before, after)
 			}
@@ -236,7 +245,8 @@ const rolloutsPage = `# Failing deployments, seen from outside
 Made by ` + "`make faults`" + `; it is written over by the next run. While each of these deployments ran, a client outside asked through
 the CDN ten times a second, half of it GET /health, which wants 200, half logins with a token that is no good, which want 400.
 After each that failed, the service ran the same task definition as before, in one deployment, no migration task ran, and
-tables, revision and organizations were as before. The longest gap is the longest time without such an answer.
+tables, revision and organizations were as before. The longest gap is the longest time without such an answer, the longest
+silence the longest time in which ` + "`pulumi up`" + ` printed no line, from the first resource on.
 
 A version that is well by its health check and answers logins with 500 is seen by users until its alarm rings: that is what a
 rolling deployment cannot hide, and what rolls it back.

@@ -19,6 +19,8 @@ const (
 	rate = 100 * time.Millisecond
 	// gapAllowed is the longest time without a good answer that a loaded machine is granted.
 	gapAllowed = 5 * time.Second
+	// silenceAllowed is how long a deployment may say nothing there; on an idle machine it is 8 s.
+	silenceAllowed = 15 * time.Second
 )
 
 // viewer is a client of the site that asks all the time, as users do, and remembers what it was told.

@@ -30,6 +30,8 @@ type Box struct {
 type Result struct {
 	Out  string // stdout and stderr in the order they came
 	Code int
+	// Silence is the longest time without a line, once the first resource is worked on.
+	Silence time.Duration
 }
 
 // NewBox makes a sandbox for a test, which stops it at the end and keeps its folder where it fails.
@@ -76,17 +78,38 @@ func (b *Box) Pulumi(args ...string) Result {
 	return show("pulumi", cmd)
 }
 
+// silence measures how long nothing is said. The dots with which the CLI passes the time say nothing.
+type silence struct {
+	last    time.Time // zero before the first resource is worked on
+	longest time.Duration
+}
+
+func (s *silence) Write(text []byte) (int, error) {
+	said := strings.Trim(strings.ReplaceAll(string(text), "@ updating", ""), ". \n")
+	now := time.Now()
+	switch {
+	case said == "":
+	case !s.last.IsZero():
+		s.longest = max(s.longest, now.Sub(s.last))
+		s.last = now
+	case strings.Contains(said, " creating") || strings.Contains(said, " updating (") || strings.Contains(said, " replacing"):
+		s.last = now
+	}
+	return len(text), nil
+}
+
 func show(name string, cmd *exec.Cmd) Result {
 	var out bytes.Buffer
-	w := io.MultiWriter(&out, os.Stderr)
+	var silence silence
+	w := io.MultiWriter(&out, os.Stderr, &silence)
 	cmd.Stdout, cmd.Stderr = w, w
 	fmt.Fprintf(os.Stderr, "\n$ %s %s\n", name, strings.Join(cmd.Args[1:], " "))
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		return Result{out.String() + err.Error(), -1}
+		return Result{Out: out.String() + err.Error(), Code: -1}
 	}
-	return Result{out.String(), cmd.ProcessState.ExitCode()}
+	return Result{Out: out.String(), Code: cmd.ProcessState.ExitCode(), Silence: silence.longest}
 }
 
 // Must is for steps whose failure makes the rest pointless.

@@ -1,5 +1,5 @@
-// Package resource is the Pulumi provider served: whether a site answers as it should, and whether its service has tasks
-// enough, as resources.
+// Package resource is the Pulumi provider served: whether a site answers as it should, and whether its service runs what
+// was deployed, with tasks enough, as resources.
 package resource
 
 import (
@@ -18,7 +18,7 @@ import (
 	"plan-charge/internal/verify"
 )
 
-// Scaler sets how many tasks a service has.
+// Scaler says what a service runs, and how many tasks of it.
 type Scaler interface {
 	UpdateService(context.Context, *ecs.UpdateServiceInput, ...func(*ecs.Options)) (*ecs.UpdateServiceOutput, error)
 }
@@ -72,12 +72,13 @@ func New(open func(context.Context, awsclient.Settings) (Clients, error), connec
 	return infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "Served",
-			Description: "Whether a site answers as it should, and whether its service has tasks enough, as Pulumi resources.",
+			Description: "Whether a site answers as it should, and whether its service runs what was deployed, with tasks enough, as Pulumi resources.",
 			Keywords:    []string{"aws", "ecs", "category/cloud", "kind/native"},
 		},
 		Resources: []infer.InferredResource{
 			infer.Resource(&Verification{account: a}),
 			infer.Resource(&Capacity{account: a}),
+			infer.Resource(&Rollout{account: a}),
 		},
 	})
 }

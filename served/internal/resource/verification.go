@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -112,6 +113,11 @@ func (v *Verification) verify(ctx context.Context, args VerificationArgs) (Verif
 	}
 	if err != nil {
 		state.Summary = fmt.Sprintf("%s: not verified at %s", args.SiteURL, now())
+		err = verify.Aftermath{
+			Failed: "the verification", Cluster: args.Cluster, Service: args.Service, Site: args.SiteURL, HealthPath: healthPath(settings.Checks),
+			ConnectTo: v.account.connectTo,
+			Next:      "`pulumi up` verifies again; for another version first `pulumi config set image …`",
+		}.WithLastWords(ctx, clients, err)
 		return state, infer.ResourceInitFailedError{Reasons: []string{err.Error()}}
 	}
 	if left := verify.NotAsked(settings.Checks); len(left) > 0 {
@@ -121,6 +127,16 @@ func (v *Verification) verify(ctx context.Context, args VerificationArgs) (Verif
 	state.Verified = state.Results
 	state.Summary = fmt.Sprintf("%s: %d checks passed at %s", args.SiteURL, len(settings.Checks), now())
 	return state, nil
+}
+
+// healthPath is the path of the first check that only reads, which of the standard checks is the health.
+func healthPath(checks []probe.Check) string {
+	for _, check := range checks {
+		if check.Verb() == http.MethodGet && !strings.Contains(check.Path, probe.Nonce) {
+			return check.Path
+		}
+	}
+	return "/"
 }
 
 func now() string { return time.Now().UTC().Format(time.RFC3339) }

@@ -98,6 +98,11 @@ func TestFailedVerification(t *testing.T) {
 	if err == nil || s.id == "" {
 		t.Fatalf("got %v, %+v", err, s)
 	}
+	for _, part := range []string{"expected status 400", "  failed   the verification", "  serves   backend:7: 2 of 2 tasks run", "answers GET /health with 200", "  next     "} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is missing in %v", part, err)
+		}
+	}
 	equal(t, "diff", w.diff(s, s.inputs), "results verified")
 	if summary := s.output("summary"); !strings.HasPrefix(summary, "https://site.example: not verified at ") {
 		t.Errorf("summary: %s", summary)

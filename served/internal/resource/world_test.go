@@ -3,6 +3,7 @@ package resource_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -30,8 +31,10 @@ import (
 
 const (
 	verificationURN = presource.URN("urn:pulumi:test::test::" + contract.Verification + "::verification")
+	rolloutURN      = presource.URN("urn:pulumi:test::test::" + contract.Rollout + "::rollout")
 	capacityURN     = presource.URN("urn:pulumi:test::test::" + contract.Capacity + "::capacity")
 	definition      = "arn:aws:ecs:eu-west-3:123456789012:task-definition/backend:7"
+	earlier         = "arn:aws:ecs:eu-west-3:123456789012:task-definition/backend:6"
 )
 
 // world is a site, an AWS account with one service, and a provider that knows both.
@@ -45,7 +48,9 @@ type world struct {
 	asked            []string
 	definition       string
 	desired, running int32
-	broken           bool // tasks do not come up
+	broken           bool   // tasks do not come up
+	refuses          string // the definition that ECS takes back, or ""
+	deployed         []string
 	err              error
 	opened           []awsclient.Settings
 }
@@ -93,17 +98,33 @@ func (w *world) DescribeServices(context.Context, *ecs.DescribeServicesInput, ..
 	if !w.broken {
 		w.running = max(w.running, w.desired)
 	}
+	primary := types.Deployment{
+		Status: aws.String("PRIMARY"), TaskDefinition: aws.String(w.definition), RolloutState: types.DeploymentRolloutStateCompleted,
+		DesiredCount: w.desired, RunningCount: w.running,
+	}
+	if w.definition == w.refuses { // and goes back
+		primary.RolloutState, primary.RolloutStateReason = types.DeploymentRolloutStateFailed, aws.String("tasks failed to start")
+		w.definition = earlier
+	}
 	return &ecs.DescribeServicesOutput{Services: []types.Service{{
-		Status: aws.String("ACTIVE"), DesiredCount: w.desired, RunningCount: w.running,
-		Deployments: []types.Deployment{{
-			Status: aws.String("PRIMARY"), TaskDefinition: aws.String(w.definition), RolloutState: types.DeploymentRolloutStateCompleted,
-			DesiredCount: w.desired, RunningCount: w.running,
-		}},
+		Status: aws.String("ACTIVE"), DesiredCount: w.desired, RunningCount: w.running, Deployments: []types.Deployment{primary},
 	}}}, nil
 }
 
+func (w *world) DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error) {
+	return &ecs.DescribeTaskDefinitionOutput{TaskDefinition: &types.TaskDefinition{}}, nil
+}
+
 func (w *world) UpdateService(_ context.Context, in *ecs.UpdateServiceInput, _ ...func(*ecs.Options)) (*ecs.UpdateServiceOutput, error) {
-	w.change(func() { w.desired = *in.DesiredCount })
+	w.change(func() {
+		if in.DesiredCount != nil {
+			w.desired = *in.DesiredCount
+		}
+		if in.TaskDefinition != nil {
+			w.definition = *in.TaskDefinition
+			w.deployed = append(w.deployed, w.definition)
+		}
+	})
 	return &ecs.UpdateServiceOutput{}, nil
 }
 
@@ -142,14 +163,22 @@ func (w *world) create(urn presource.URN, inputs property.Map) (state, error) {
 	w.t.Helper()
 	checked := w.check(urn, inputs)
 	resp, err := w.server.Create(p.CreateRequest{Urn: urn, Properties: checked})
-	return state{urn, resp.ID, checked, resp.Properties}, err
+	return state{urn, resp.ID, checked, resp.Properties}, withReasons(err, resp.PartialState)
 }
 
 func (w *world) update(s state, inputs property.Map) (state, error) {
 	w.t.Helper()
 	checked := w.check(s.urn, inputs)
 	resp, err := w.server.Update(p.UpdateRequest{ID: s.id, Urn: s.urn, State: s.state, OldInputs: s.inputs, Inputs: checked})
-	return state{s.urn, s.id, checked, resp.Properties}, err
+	return state{s.urn, s.id, checked, resp.Properties}, withReasons(err, resp.PartialState)
+}
+
+// withReasons is the error as the engine shows it.
+func withReasons(err error, failed *p.InitializationFailed) error {
+	if failed == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, strings.Join(failed.Reasons, "; "))
 }
 
 // refresh returns the new state and the paths that the engine would show.

@@ -1,0 +1,120 @@
+package resource_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+)
+
+func rolloutInputs() property.Map {
+	return obj(map[string]any{
+		"cluster": "c", "service": "backend", "taskDefinition": definition, "settings": "1", "site": "https://site.example", "healthPath": "/health",
+		"timeout": "1m", "timeoutKey": "service.timeout", "region": "eu-west-3",
+	})
+}
+
+func TestRollout(t *testing.T) {
+	w := newWorld(t)
+	s, err := w.create(rolloutURN, rolloutInputs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "id", s.id, "c/backend")
+	for range 10 {
+		var diff string
+		s, diff = w.refresh(s)
+		equal(t, "an unchanged service", diff+s.output("deployed"), "ok")
+	}
+	if len(w.deployed) > 0 {
+		t.Errorf("deployed without need: %q", w.deployed)
+	}
+
+	// Somebody deploys by hand, or ECS has gone back: the program's own service need not have changed.
+	w.change(func() { w.definition = earlier })
+	for range 2 {
+		var diff string
+		s, diff = w.refresh(s)
+		equal(t, "another version", diff+": "+s.output("deployed"), "deployed: backend:6 is deployed")
+	}
+	if s, err = w.update(s, s.inputs); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "asked for", strings.Join(w.deployed, " "), definition)
+	equal(t, "healed", w.diff(s, s.inputs)+s.output("deployed"), "ok")
+
+	w.change(func() { w.err = errors.New("AWS is away") })
+	_, diff := w.refresh(s)
+	equal(t, "unseen", diff, "deployed")
+}
+
+// A rollout that failed is followed again by the next update, whatever has become of the inputs until then.
+func TestFailedRollout(t *testing.T) {
+	w := newWorld(t)
+	w.change(func() { w.definition, w.refuses = earlier, definition })
+	s, err := w.create(rolloutURN, rolloutInputs())
+	if err == nil || s.id == "" {
+		t.Fatalf("got %v, %+v", err, s)
+	}
+	for _, part := range []string{
+		"does not run what was deployed", "wanted:  backend:7", "  failed   the rollout", "  serves   backend:6: 2 of 2 tasks run",
+		"  site     https://site.example answers GET /health with 200", "  next     `pulumi config set image",
+	} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is missing in %v", part, err)
+		}
+	}
+	equal(t, "diff", w.diff(s, s.inputs), "deployed")
+	equal(t, "deployed", s.output("deployed"), "backend:6 is deployed")
+	for range 10 {
+		before := s.output("deployed")
+		s, _ = w.refresh(s)
+		equal(t, "a refresh after the failure", s.output("deployed"), before)
+	}
+	w.change(func() { w.refuses = "" })
+	if s, err = w.update(s, s.inputs); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "diff", w.diff(s, s.inputs)+s.output("deployed"), "ok")
+
+	before := s.inputs
+	w.change(func() { w.definition, w.refuses = earlier, definition })
+	if s, err = w.update(s, before.Set("settings", property.New("2"))); err == nil {
+		t.Fatal("a rollout that ECS took back is a success")
+	}
+	if diff := w.diff(s, before); !strings.Contains(diff, "deployed") {
+		t.Errorf("going back shows %q", diff)
+	}
+}
+
+// An update that was killed leaves the state as it was before: what it followed differs from that.
+func TestRolloutIsFollowedAgain(t *testing.T) {
+	w := newWorld(t)
+	s, err := w.create(rolloutURN, rolloutInputs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"cluster": "cluster", "service": "service", "taskDefinition": "taskDefinition", "settings": "settings",
+		"site": "", "healthPath": "", "timeout": "", "timeoutKey": "", "region": "",
+	} {
+		equal(t, key, w.diff(s, s.inputs.Set(key, property.New("x"))), want)
+	}
+}
+
+func TestPreviewFollowsNothing(t *testing.T) {
+	w := newWorld(t)
+	inputs := w.check(rolloutURN, rolloutInputs())
+	if _, err := w.server.Create(p.CreateRequest{Urn: rolloutURN, Properties: inputs, DryRun: true}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.opened)+len(w.deployed) > 0 {
+		t.Errorf("opened %v, deployed %q", w.opened, w.deployed)
+	}
+	resp, err := w.server.Check(p.CheckRequest{Urn: rolloutURN, Inputs: rolloutInputs().Set("timeout", property.New("soon"))})
+	if err != nil || len(resp.Failures) != 1 {
+		t.Error(err, resp.Failures)
+	}
+}
