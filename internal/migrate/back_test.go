@@ -197,3 +197,23 @@ func TestAReleaseThatCannotBeNotedIsAFailure(t *testing.T) {
 	_, _, _, err := d.up("app:1.1", "0004")
 	testkit.Contains(t, "error", fmt.Sprint(err), "the database is at 0004", "app:1.1", "could not be noted", "plan_charge.release")
 }
+
+// An older image is not migrated, so it mends nothing either.
+func TestAnOlderImageIsNotRolledOutOnASchemaThatIsNotWhatWasLeft(t *testing.T) {
+	sql(t, `DROP TABLE IF EXISTS users; CREATE TABLE users (id int)`)
+	t.Cleanup(func() { sql(t, `DROP TABLE IF EXISTS users`) })
+	d := deploy(t)
+	d.want("app:1.0", "0003", "0003", 1)
+	d.want("app:1.1", "0004", "0004", 1)
+	sql(t, `DROP TABLE users`)
+	_, said, ran, err := d.up("app:1.0", "0003")
+	if err == nil || ran != 0 {
+		t.Errorf("%d tasks, %v\n%s", ran, err, said)
+	}
+	testkit.Contains(t, "error", fmt.Sprint(err), "the schema is not what the migration to 0004 left", "dropped table public.users")
+	d.s.Accept = []string{"table public.users"}
+	testkit.Contains(t, "accepted", d.want("app:1.0", "0003", "0004", 0), "is accepted", "not migrated")
+	d.s.Accept = nil
+	d.want("app:1.0", "0003", "0004", 0)
+	d.want("app:1.1", "0004", "0004", 1)
+}

@@ -238,6 +238,11 @@ var gating = []guard{
 		migrate, "TestAnUnknownImageIsNotLetThrough",
 	},
 	{
+		"an older image is not rolled out on a schema that is not what the last migration left", "internal/migrate/back.go",
+		`len(refused) > 0 {`, `len(refused) > len(differences) {`,
+		migrate, "TestAnOlderImageIsNotRolledOutOnASchemaThatIsNotWhatWasLeft",
+	},
+	{
 		"a database that is not past an image's revision, but before it, is migrated", "internal/releases/releases.go",
 		`&& h.firstOf(r.From) < h.firstOf(r.Revision) {`, `{`,
 		releases, "TestPassed/downgraded by an image",
