@@ -11,4 +11,5 @@ const Version = "0.1.0"
 const (
 	Verification = Name + ":index:Verification"
 	Capacity     = Name + ":index:Capacity"
+	Strangers    = Name + ":index:Strangers"
 )
