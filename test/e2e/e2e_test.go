@@ -199,7 +199,7 @@ func droppedTable(t *testing.T, b *box) {
 	if code := b.runTask("alembic", "stamp", "0001"); code != 0 { // before there were users
 		t.Fatalf("alembic stamp ended with %d", code)
 	}
-	b.Must(b.Pulumi("up", "--refresh", "--yes", "--skip-preview"))
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 	b.WantNoDrift()
 }
 
@@ -220,7 +220,7 @@ func lostRevision(t *testing.T, b *box) {
 // wantFailure wants an up that refreshes to fail in these words.
 func (b *box) wantFailure(says ...string) {
 	b.t.Helper()
-	r := b.Pulumi("up", "--refresh", "--yes", "--skip-preview")
+	r := b.Pulumi("up", "--yes", "--skip-preview")
 	if r.Code == 0 {
 		b.t.Error("up is a success")
 	}

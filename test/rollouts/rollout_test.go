@@ -190,7 +190,7 @@ func TestRollouts(t *testing.T) {
 		const said = "schema is at 0004 by 1.1.0; 1.0.0 knows 0003: not migrated"
 		newer := b.look(s)
 		older := b.Changed() // as the stack's own configuration has it
-		testbed.WantIn(t, b.Must(b.Pulumi("preview", "--refresh", "--config-file", older)).Out, said)
+		testbed.WantIn(t, b.Must(b.Pulumi("preview", "--config-file", older)).Out, said)
 		// goBack deploys 1.0.0 by a plain up, on the schema of 1.1.0.
 		goBack := func(name string) {
 			r, v := watched(t, b, name, "1.0.0")
