@@ -107,6 +107,14 @@ func deploy(ctx *pulumi.Context) error {
 		return err
 	}
 
+	// What somebody added by hand to what is declared above is named, and removed by the next update.
+	if _, err := infra.NewStrangers(ctx, "strangers", &infra.StrangersArgs{
+		AWS: awsSettings(cfg), Allow: cfg.Strangers.Allow,
+		Owned: []*infra.Owned{&network.Owned, &database.Owned, &balancer.Owned, &task.Owned, &service.Owned},
+	}, inCloud); err != nil {
+		return err
+	}
+
 	ctx.Export("siteUrl", cdn.SiteURL)
 	ctx.Export("distributionId", cdn.ID)
 	ctx.Export("distributionDomain", cdn.Domain)

@@ -65,6 +65,7 @@ func rolesArgs(cfg *config.Config, database *infra.Database) *schema.RolesArgs {
 		Connection:  connection(cfg, database),
 		AppName:     database.App.Name,
 		AppPassword: database.App.Password,
+		Allow:       cfg.Strangers.Allow,
 		DependsOn:   order.Done(database),
 	}
 }

@@ -46,6 +46,7 @@ type Config struct {
 	CDN           CDN           `json:"cdn" allowed:"an object" example:"{alias: www.example.com}"`
 	Verification  Verification  `json:"verification" allowed:"an object" example:"{timeout: 5m}"`
 	Alarms        Alarms        `json:"alarms" allowed:"an object" example:"{emails: [ops@example.com]}"`
+	Strangers     Strangers     `json:"strangers" allowed:"an object" example:"{allow: [\"reporting: SELECT on table public.organizations\"]}"`
 
 	Names Names `json:"-"`
 }
@@ -164,6 +165,11 @@ type Alarms struct {
 	Connections    int      `json:"connections" allowed:"1 or more" example:"80"`
 }
 
+// Strangers are rules, rights and listeners that somebody added by hand to what the stack owns.
+type Strangers struct {
+	Allow []string `json:"allow" allowed:"what may stay, each once and exactly as a refresh names it" example:"[\"role plan-charge-prod-backend-task: attached policy arn:aws:iam::aws:policy/ReadOnlyAccess\"]"`
+}
+
 // defaults are what a stack gets without saying anything. Pulumi.yaml shows
 // the same values; a test compares the two.
 func defaults() Config {
@@ -178,6 +184,7 @@ func defaults() Config {
 		CDN:           CDN{PriceClass: "PriceClass_100"},
 		Verification:  Verification{LoginPath: "/api/v1/auth/sso/token-exchange", Timeout: 5 * time.Minute, Checks: []probe.Check{}},
 		Alarms:        Alarms{Emails: []string{}, Errors5xx: 5, CPUPercent: 80, FreeStorageGiB: 5, Connections: 80},
+		Strangers:     Strangers{Allow: []string{}},
 	}
 }
 

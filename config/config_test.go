@@ -141,6 +141,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"login path":                        {"verification", `{"loginPath":"login"}`, `verification.loginPath: found "login"`, false},
 		"check body":                        {"verification", `{"checks":[{"method":"GET","path":"/x","status":200,"body":"x"}]}`, `verification.checks[0].body: found "x"`, false},
 		"email":                             {"alarms", `{"emails":["ops"]}`, `alarms.emails[0]: found "ops"`, false},
+		"stranger":                          {"strangers", `{"allow":["0.0.0.0/0"]}`, `strangers.allow[0]: found "0.0.0.0/0"; allowed: what may stay`, false},
+		"stranger twice":                    {"strangers", `{"allow":["role a: inline policy b","role a: inline policy b"]}`, `strangers.allow[1]: found "role a`, false},
 		"threshold":                         {"alarms", `{"cpuPercent":101}`, `alarms.cpuPercent: found 101`, false},
 		"storage threshold":                 {"alarms", `{"freeStorageGiB":20}`, `alarms.freeStorageGiB: found 20; allowed: 1 or more, less than database.storage`, false},
 		"region":                            {"region", `Paris`, `region: found "Paris"`, false},

@@ -39,6 +39,7 @@ var (
 	plainPath     = regexp.MustCompile(`^/[A-Za-z0-9/_.~-]*$`) // it becomes part of a shell command
 	statuses      = regexp.MustCompile(`^([1-5]([0-9]{2}|[xX]{2}))( *, *[1-5]([0-9]{2}|[xX]{2}))*$`)
 	headerName    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+	strangerName  = regexp.MustCompile(`^\S.*: \S.*\S$`) // what it is on, and what it is
 	authority     = regexp.MustCompile(`^[a-z][a-z0-9-]+$`)
 
 	// The parts of an image reference, as the distribution specification has them.
@@ -81,6 +82,7 @@ func (c *checker) validate(cfg *Config, stack string, given map[string]bool) {
 	c.cdn(cfg)
 	c.verification(cfg.Verification)
 	c.alarms(cfg)
+	c.strangers(cfg.Strangers)
 }
 
 func (c *checker) image(image string) {
@@ -372,6 +374,14 @@ func (c *checker) alarms(cfg *Config) {
 		c.reject("alarms.freeStorageGiB", a.FreeStorageGiB)
 	}
 	c.between("alarms.connections", a.Connections, 1, 1_000_000)
+}
+
+func (c *checker) strangers(s Strangers) {
+	for i, name := range s.Allow {
+		if !strangerName.MatchString(name) || slices.Contains(s.Allow[:i], name) {
+			c.reject(fmt.Sprintf("strangers.allow[%d]", i), name)
+		}
+	}
 }
 
 // fargate checks a CPU/memory pair against what Fargate has.

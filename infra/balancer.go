@@ -42,6 +42,7 @@ type Balancer struct {
 	// Forwarding is what a service has to wait for: ECS refuses a target
 	// group that no listener uses.
 	Forwarding []pulumi.CustomResource
+	Owned      Owned
 }
 
 // NewBalancer declares a load balancer that only CloudFront reaches and that
@@ -106,7 +107,9 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 			return nil, err
 		}
 		b.Forwarding = append(b.Forwarding, made)
+		b.Owned.rule(&rule)
 	}
+	b.Owned.group(group)
 
 	balancer, err := lb.NewLoadBalancer(ctx, name+"-balancer", &lb.LoadBalancerArgs{
 		Name:                    pulumi.String(names.Name("alb")),
@@ -192,6 +195,9 @@ func NewBalancer(ctx *pulumi.Context, name string, args *BalancerArgs, opts ...p
 		return nil, err
 	}
 	b.Forwarding = append(b.Forwarding, rule)
+	b.Owned.balancers = pulumi.StringArray{balancer.Arn}
+	b.Owned.listeners = pulumi.StringArray{listener.Arn}
+	b.Owned.listenerRules = pulumi.StringArray{pulumi.Sprintf("%s http-header %s", rule.Arn, OriginHeader)}
 
 	b.DNSName, b.Suffix = balancer.DnsName, balancer.ArnSuffix
 	b.TargetGroupARN, b.TargetSuffix = targets.Arn, targets.ArnSuffix

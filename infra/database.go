@@ -39,6 +39,7 @@ type Database struct {
 	Name     string
 	Owner    Credentials // RDS's master user: owns the schema
 	App      Credentials // reads and writes rows
+	Owned    Owned
 
 	reachable pulumi.CustomResource // from the tasks
 }
@@ -76,7 +77,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	if err != nil {
 		return nil, err
 	}
-	d.reachable, err = ec2.NewSecurityGroupRule(ctx, name+"-from-tasks", &ec2.SecurityGroupRuleArgs{
+	fromTasks := &ec2.SecurityGroupRuleArgs{
 		Type:                  pulumi.String("ingress"),
 		Description:           pulumi.String("PostgreSQL from the tasks alone"),
 		SecurityGroupId:       group.ID(),
@@ -84,10 +85,13 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 		Protocol:              pulumi.String("tcp"),
 		FromPort:              pulumi.Int(db.Port),
 		ToPort:                pulumi.Int(db.Port),
-	}, pulumi.Parent(d))
+	}
+	d.reachable, err = ec2.NewSecurityGroupRule(ctx, name+"-from-tasks", fromTasks, pulumi.Parent(d))
 	if err != nil {
 		return nil, err
 	}
+	d.Owned.group(group)
+	d.Owned.rule(fromTasks)
 	subnets, err := rds.NewSubnetGroup(ctx, name+"-subnets", &rds.SubnetGroupArgs{
 		Name:        pulumi.String(identifier),
 		Description: pulumi.String("Private subnets"),

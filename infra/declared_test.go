@@ -86,7 +86,12 @@ func declare(t *testing.T, values map[string]string, secrets ...string) (testkit
 			return err
 		}
 		ctx.Export("exec", service.ExecCommand)
-		_ = task
+		_, err = infra.NewStrangers(ctx, "strangers", &infra.StrangersArgs{
+			Allow: cfg.Strangers.Allow, Owned: []*infra.Owned{&network.Owned, &database.Owned, &balancer.Owned, &task.Owned, &service.Owned},
+		}, in)
+		if err != nil {
+			return err
+		}
 		return nil
 	})
 }

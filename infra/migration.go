@@ -25,6 +25,7 @@ type MigrationTask struct {
 	SecretARN         pulumi.StringOutput // of the owner's URL
 	LogGroup          pulumi.StringOutput
 	LogStreamPrefix   string
+	Owned             Owned
 
 	ready []pulumi.CustomResource
 }
@@ -58,6 +59,7 @@ func NewMigrationTask(ctx *pulumi.Context, name string, args *MigrationTaskArgs,
 		return nil, err
 	}
 	m.TaskDefinitionARN, m.SecretARN, m.LogGroup = made.definition.Arn, made.secretARN, made.logGroup
+	m.Owned.add(&made.owned)
 	m.ready = append([]pulumi.CustomResource{made.rights}, args.Network.Egress...)
 	return m, ctx.RegisterResourceOutputs(m, pulumi.Map{"taskDefinition": m.TaskDefinitionARN})
 }

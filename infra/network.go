@@ -30,6 +30,7 @@ type Network struct {
 	TasksGroupID     pulumi.StringOutput
 	// Egress is what tasks need to reach the outside; wait for it before starting one.
 	Egress []pulumi.CustomResource
+	Owned  Owned
 }
 
 // NewNetwork declares a VPC with public and private subnets, or uses the one
@@ -56,7 +57,7 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 	if err != nil {
 		return nil, err
 	}
-	out, err := ec2.NewSecurityGroupRule(ctx, name+"-tasks-out", &ec2.SecurityGroupRuleArgs{
+	egress := &ec2.SecurityGroupRuleArgs{
 		Type:            pulumi.String("egress"),
 		Description:     pulumi.String("Registry, secrets, logs and sign-in providers"),
 		SecurityGroupId: tasks.ID(),
@@ -64,12 +65,15 @@ func NewNetwork(ctx *pulumi.Context, name string, args *NetworkArgs, opts ...pul
 		FromPort:        pulumi.Int(0),
 		ToPort:          pulumi.Int(0),
 		CidrBlocks:      pulumi.ToStringArray([]string{"0.0.0.0/0"}),
-	}, pulumi.Parent(n))
+	}
+	out, err := ec2.NewSecurityGroupRule(ctx, name+"-tasks-out", egress, pulumi.Parent(n))
 	if err != nil {
 		return nil, err
 	}
 	n.TasksGroupID = tasks.ID().ToStringOutput()
 	n.Egress = append(n.Egress, out)
+	n.Owned.group(tasks)
+	n.Owned.rule(egress)
 	return n, ctx.RegisterResourceOutputs(n, pulumi.Map{"vpcId": n.VPCID})
 }
 

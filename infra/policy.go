@@ -42,6 +42,8 @@ func newTaskRole(ctx *pulumi.Context, name, roleName string, cluster pulumi.Stri
 		}
 		return policy(s)
 	}).(pulumi.StringOutput)
+	// Its rights are resources of their own, and what somebody adds to them is named one by one by the strangers.
+	opts = append(opts, pulumi.IgnoreChanges([]string{"inlinePolicies", "managedPolicyArns"}))
 	return iam.NewRole(ctx, name, &iam.RoleArgs{
 		Name:             pulumi.String(roleName),
 		AssumeRolePolicy: trust,

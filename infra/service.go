@@ -39,6 +39,7 @@ type Service struct {
 	SecretARN         pulumi.StringOutput // of the app's DATABASE_URL
 	LogGroup          pulumi.StringOutput
 	ExecCommand       pulumi.StringOutput // a shell in a running task
+	Owned             Owned
 
 	service  *ecs.Service
 	rollout  *served.Rollout
@@ -218,6 +219,8 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	s.service, s.rollout, s.capacity = service, rollout, capacity
 	s.Name, s.TaskDefinitionARN = service.Name, made.definition.Arn
 	s.SecretARN, s.LogGroup = made.secretARN, made.logGroup
+	s.Owned.right(role, shell)
+	s.Owned.add(&made.owned)
 	s.ExecCommand = pulumi.All(args.Cluster.Name, service.Name).ApplyT(func(v []any) string {
 		cluster, service := v[0].(string), v[1].(string)
 		return fmt.Sprintf(`aws ecs execute-command --region %[1]s --cluster %[2]s --container %[4]s --interactive --command /bin/sh `+

@@ -63,6 +63,7 @@ type madeTask struct {
 	secretARN  pulumi.StringOutput
 	logGroup   pulumi.StringOutput
 	rights     pulumi.CustomResource
+	owned      Owned
 }
 
 func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
@@ -130,7 +131,10 @@ func (t *task) declare(ctx *pulumi.Context) (*madeTask, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &madeTask{made, secret.Arn, logs.Name, rights}, nil
+	task := &madeTask{definition: made, secretARN: secret.Arn, logGroup: logs.Name, rights: rights}
+	task.owned.right(execution, rights)
+	task.owned.secretVersions = pulumi.StringArray{pulumi.Sprintf("%s %s", secret.Arn, version.VersionId)}
+	return task, nil
 }
 
 // containers is the task's container list as ECS wants it.

@@ -173,7 +173,7 @@ func replayIncident(ctx context.Context, picture string) error {
 	}
 	if s.Outputs["verification"] == nil {
 		fmt.Println("Nothing that works is deployed, so that comes first.")
-		if err := up(ctx, "--refresh"); err != nil { // a replay that failed leaves its faults
+		if err := up(ctx); err != nil { // a replay that failed leaves its faults, and this sees them
 			return err
 		}
 	}

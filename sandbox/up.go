@@ -12,8 +12,8 @@ import (
 	"plan-charge/test/replay"
 )
 
-// up starts the sandbox, runs the ordinary `pulumi up`, with further flags, on it and shows what works afterwards.
-func up(ctx context.Context, flags ...string) error {
+// up starts the sandbox, runs the ordinary `pulumi up` on it and shows what works afterwards.
+func up(ctx context.Context) error {
 	var phases []report.Phase
 	began := time.Now()
 	done := func(name string) {
@@ -38,7 +38,7 @@ func up(ctx context.Context, flags ...string) error {
 	if err := sel.Run(); err != nil {
 		return err
 	}
-	run, err := replay.Up(ctx, b, "up.jsonl", flags...)
+	run, err := replay.Up(ctx, b, "up.jsonl")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "\n'pulumi up' failed, see above. Correct what it names and run 'make sandbox' again: it goes on from here.")
 		return err

@@ -37,7 +37,7 @@ func NewGrants(ctx *pulumi.Context, name string, args *GrantsArgs, opts ...pulum
 		schema     pulumi.StringPtrInput
 		privileges pulumi.StringArray
 	}{
-		{"database", nil, pulumi.ToStringArray([]string{"CONNECT"})},
+		{"database", nil, databasePrivileges},
 		{"table", pulumi.String(publicSchema), tablePrivileges},
 		{"sequence", pulumi.String(publicSchema), sequencePrivileges},
 	} {

@@ -11,6 +11,7 @@ import (
 // What the app may do with the tables and sequences that migrations make. It may not change them: since PostgreSQL 15
 // only the database's owner can create anything in the schema public.
 var (
+	databasePrivileges = pulumi.ToStringArray([]string{"CONNECT"})
 	tablePrivileges    = pulumi.ToStringArray([]string{"SELECT", "INSERT", "UPDATE", "DELETE"})
 	sequencePrivileges = pulumi.ToStringArray([]string{"USAGE", "SELECT"})
 )
@@ -20,6 +21,7 @@ type RolesArgs struct {
 	Connection  Connection
 	AppName     string
 	AppPassword pulumi.StringInput
+	Allow       []string // rights of others that may stay, as a refresh names them
 	// DependsOn is what must be there before the database can be reached.
 	DependsOn []pulumi.CustomResource
 }
@@ -40,7 +42,7 @@ type Roles struct {
 // Ready is the role and what it may do with tables to come.
 func (r *Roles) Ready() []pulumi.CustomResource { return r.ready }
 
-// NewRoles declares the watch on the app's login, its role and its default privileges.
+// NewRoles declares the watch on the app's login and on everybody's rights, the app's role and its default privileges.
 func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.ResourceOption) (*Roles, error) {
 	r := &Roles{connection: args.Connection}
 	if err := ctx.RegisterComponentResource("plan-charge:schema:Roles", name, r, opts...); err != nil {
@@ -67,6 +69,20 @@ func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.
 		return nil, err
 	}
 
+	// What others may do is revoked before anything is granted: PostgreSQL lets no two transactions change the same
+	// object's rights at once.
+	rights, err := pgrows.NewRights(ctx, name+"-rights", &pgrows.RightsArgs{
+		Role:               pulumi.String(args.AppName),
+		Schema:             pulumi.String(publicSchema),
+		DatabasePrivileges: databasePrivileges,
+		TablePrivileges:    tablePrivileges,
+		SequencePrivileges: sequencePrivileges,
+		Allow:              pulumi.ToStringArray(args.Allow),
+	}, c.inside(r, logins, args.DependsOn...)...)
+	if err != nil {
+		return nil, err
+	}
+
 	password := pulumi.All(c.Host, args.AppPassword, login.Generation).ApplyT(func(v []any) (string, error) {
 		return scramVerifier(v[1].(string), append([]string{v[0].(string), c.Database, args.AppName}, again(v[2].(int))...)...)
 	}).(pulumi.StringOutput)
@@ -78,7 +94,7 @@ func NewRoles(ctx *pulumi.Context, name string, args *RolesArgs, opts ...pulumi.
 		CreateRole:     pulumi.Bool(false),
 		Superuser:      pulumi.Bool(false),
 		Replication:    pulumi.Bool(false),
-	}, c.inside(r, provider, args.DependsOn...)...)
+	}, c.inside(r, provider, append([]pulumi.CustomResource{rights}, args.DependsOn...)...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
 // Package pgrows holds the resources of the provider of the same name: rows of PostgreSQL tables, the revision of a
-// database's schema, and the login of a role.
+// database's schema, the login of a role, and who may do what.
 package pgrows
 
 import (

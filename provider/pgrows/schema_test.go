@@ -47,6 +47,7 @@ func goType(typ schema.TypeSpec, required bool) string {
 func TestInputsAreThoseOfTheSchema(t *testing.T) {
 	spec := packageSchema(t)
 	rows, revision, login := spec.Resources["pgrows:index:Rows"], spec.Resources["pgrows:index:Revision"], spec.Resources["pgrows:index:Login"]
+	rights := spec.Resources["pgrows:index:Rights"]
 	for name, tc := range map[string]struct {
 		args       pulumi.Input
 		properties map[string]schema.PropertySpec
@@ -56,6 +57,7 @@ func TestInputsAreThoseOfTheSchema(t *testing.T) {
 		"rows":     {pgrows.RowsArgs{}, rows.InputProperties, rows.RequiredInputs},
 		"revision": {pgrows.RevisionArgs{}, revision.InputProperties, revision.RequiredInputs},
 		"login":    {pgrows.LoginArgs{}, login.InputProperties, login.RequiredInputs},
+		"rights":   {pgrows.RightsArgs{}, rights.InputProperties, rights.RequiredInputs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if len(tc.properties) == 0 {
@@ -101,7 +103,7 @@ func TestInputsAreThoseOfTheSchema(t *testing.T) {
 
 func TestOutputsAreInTheSchema(t *testing.T) {
 	spec := packageSchema(t)
-	for token, out := range map[string]any{"pgrows:index:Rows": pgrows.Rows{}, "pgrows:index:Revision": pgrows.Revision{}, "pgrows:index:Login": pgrows.Login{}} {
+	for token, out := range map[string]any{"pgrows:index:Rows": pgrows.Rows{}, "pgrows:index:Revision": pgrows.Revision{}, "pgrows:index:Login": pgrows.Login{}, "pgrows:index:Rights": pgrows.Rights{}} {
 		fields := reflect.TypeOf(out)
 		for i := range fields.NumField() {
 			field := fields.Field(i)

@@ -52,6 +52,8 @@ func fill(args any) {
 		switch name := v.Type().Field(i).Name; {
 		case name == "Minimum":
 			v.Field(i).Set(reflect.ValueOf(pulumi.Int(2)))
+		case strings.Contains(v.Field(i).Type().String(), "Array"):
+			v.Field(i).Set(reflect.ValueOf(pulumi.ToStringArray([]string{name})))
 		case strings.Contains(v.Field(i).Type().String(), "Ptr"):
 			v.Field(i).Set(reflect.ValueOf(pulumi.StringPtr(name)))
 		default:
@@ -75,6 +77,14 @@ func TestInputsReachTheProvider(t *testing.T) {
 		if _, err := served.NewRollout(ctx, "nothing", &served.RolloutArgs{Site: pulumi.String("x")}); err == nil {
 			t.Error("a rollout without a service was accepted")
 		}
+		var s served.StrangersArgs
+		fill(&s)
+		if _, err := served.NewStrangers(ctx, "strangers", &s); err != nil {
+			return err
+		}
+		if _, err := served.NewStrangers(ctx, "nothing", &served.StrangersArgs{}); err == nil {
+			t.Error("strangers of nothing were accepted")
+		}
 		if _, err := served.NewVerification(ctx, "verification", &v); err != nil {
 			return err
 		}
@@ -93,7 +103,7 @@ func TestInputsReachTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := packageSchema(t)
-	for _, token := range []string{contract.Verification, contract.Capacity, contract.Rollout} {
+	for _, token := range []string{contract.Verification, contract.Capacity, contract.Rollout, contract.Strangers} {
 		properties := spec.Resources[token].InputProperties
 		if len(properties) == 0 || len(properties) != len(m.inputs[token]) {
 			t.Errorf("%s: %d inputs are sent, the schema has %d", token, len(m.inputs[token]), len(properties))
@@ -102,6 +112,9 @@ func TestInputsReachTheProvider(t *testing.T) {
 			value := m.inputs[token][resource.PropertyKey(key)]
 			if property.Type == "integer" && value.IsNumber() {
 				continue
+			}
+			if value.IsArray() && property.Type == "array" && len(value.ArrayValue()) == 1 {
+				value = value.ArrayValue()[0]
 			}
 			if !value.IsString() || !strings.EqualFold(value.StringValue(), key) {
 				t.Errorf("%s: %s is sent as %v", token, key, value)
@@ -112,7 +125,9 @@ func TestInputsReachTheProvider(t *testing.T) {
 
 func TestOutputsAreInTheSchema(t *testing.T) {
 	spec := packageSchema(t)
-	for token, out := range map[string]any{contract.Verification: served.Verification{}, contract.Capacity: served.Capacity{}, contract.Rollout: served.Rollout{}} {
+	for token, out := range map[string]any{
+		contract.Verification: served.Verification{}, contract.Capacity: served.Capacity{}, contract.Rollout: served.Rollout{}, contract.Strangers: served.Strangers{},
+	} {
 		fields := reflect.TypeOf(out)
 		for i := range fields.NumField() {
 			field := fields.Field(i)
@@ -120,7 +135,7 @@ func TestOutputsAreInTheSchema(t *testing.T) {
 				continue
 			}
 			key := field.Tag.Get("pulumi")
-			want := map[string]reflect.Type{"string": reflect.TypeFor[pulumi.StringOutput](), "object": reflect.TypeFor[pulumi.StringMapOutput]()}[spec.Resources[token].Properties[key].Type]
+			want := map[string]reflect.Type{"string": reflect.TypeFor[pulumi.StringOutput](), "object": reflect.TypeFor[pulumi.StringMapOutput](), "array": reflect.TypeFor[pulumi.StringArrayOutput]()}[spec.Resources[token].Properties[key].Type]
 			if field.Type != want || !slices.Contains(spec.Resources[token].Required, key) {
 				t.Errorf("%s: %s is a %s, %q of the schema a %v", token, field.Name, field.Type, key, want)
 			}

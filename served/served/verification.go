@@ -1,5 +1,5 @@
-// Package served holds the resources of the provider of the same name: whether a site answers as it should, and whether
-// its service runs what was deployed, with tasks enough.
+// Package served holds the resources of the provider of the same name: whether a site answers as it should, whether its
+// service runs what was deployed, with tasks enough, and whether nobody added to what a program owns.
 package served
 
 import (

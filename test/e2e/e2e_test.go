@@ -60,6 +60,7 @@ func TestDeployment(t *testing.T) {
 				day{"RefreshSeesRowsAndUpHealsThem", rows},
 				day{"RefreshSeesAnotherPasswordAndUpSetsItAgain", anotherPassword},
 				day{"RefreshSeesADowngradeAndUpMigratesAgain", downgrade},
+				day{"StrangersAreNamedAndRemoved", strangers},
 				day{"ErrorsAreNotCached", errorCaching},
 				day{"PreviewWorksWithoutTheDatabase", previewWithoutDatabase},
 				day{"Destroy", func(t *testing.T, b *box) { <-looked; destroy(b, "sandbox") }},
@@ -164,7 +165,7 @@ func noTasks(t *testing.T, b *box) {
 	}
 	testbed.Eventually(t, time.Minute, "the site to be without tasks", answers(503))
 	b.wantDrift("0 tasks are wanted, the minimum is ", `"200" => "503"`, "no task runs")
-	r := b.Must(b.Pulumi("up", "--refresh", "--yes", "--skip-preview"))
+	r := b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 	testbed.WantIn(t, r.Out, "2 updated", "5 checks passed at ")
 	testbed.Eventually(t, 15*time.Second, "the site to answer again", answers(200))
 	b.WantNoDrift()
@@ -198,7 +199,7 @@ func droppedTable(t *testing.T, b *box) {
 	if code := b.runTask("alembic", "stamp", "0001"); code != 0 { // before there were users
 		t.Fatalf("alembic stamp ended with %d", code)
 	}
-	b.Must(b.Pulumi("up", "--refresh", "--yes", "--skip-preview"))
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 	b.WantNoDrift()
 }
 
@@ -219,7 +220,7 @@ func lostRevision(t *testing.T, b *box) {
 // wantFailure wants an up that refreshes to fail in these words.
 func (b *box) wantFailure(says ...string) {
 	b.t.Helper()
-	r := b.Pulumi("up", "--refresh", "--yes", "--skip-preview")
+	r := b.Pulumi("up", "--yes", "--skip-preview")
 	if r.Code == 0 {
 		b.t.Error("up is a success")
 	}
@@ -282,9 +283,8 @@ func rows(t *testing.T, b *box) {
 		} else {
 			testbed.WantIn(t, r.Out, c.says...)
 		}
-		r := b.Must(b.Pulumi("refresh", "--yes", "--skip-preview", "--diff"))
+		r := b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--diff")) // a plain one sees what a refresh sees
 		testbed.WantIn(t, r.Out, c.says...)
-		b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 		after, otherAfter := read(c.id), read(map[string]string{ndaPartners: defaultOrg, defaultOrg: ndaPartners}[c.id])
 		if after.name != before.name || after.deleted != nil {
 			t.Errorf("%s: up did not heal it: %+v", c.what, after)
@@ -330,7 +330,7 @@ func anotherPassword(t *testing.T, b *box) {
 	} else {
 		testbed.WantIn(t, r.Out, "cannot log in as plan_charge_app: the password is another one", "2 to update")
 	}
-	r := b.Must(b.Pulumi("up", "--refresh", "--yes", "--skip-preview"))
+	r := b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 	testbed.WantIn(t, r.Out, "roles-login updated", "roles-app updated", "verification-checks updated", "3 updated")
 	awaitLogin(400)
 	b.WantNoDrift()
@@ -354,7 +354,6 @@ func downgrade(t *testing.T, b *box) {
 	} else {
 		testbed.WantIn(t, r.Out, at, head)
 	}
-	b.Must(b.Pulumi("refresh", "--yes", "--skip-preview"))
 	r := b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 	testbed.WantIn(t, r.Out, "migration")
 	if err := conn.QueryRow(ctx, `SELECT version_num FROM alembic_version`).Scan(&at); err != nil || at != head {
@@ -445,7 +444,6 @@ func errorCaching(t *testing.T, b *box) {
 	} else {
 		testbed.WantIn(t, r.Out, "customErrorResponses")
 	}
-	b.Must(b.Pulumi("refresh", "--yes", "--skip-preview"))
 	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 	testbed.Eventually(t, 15*time.Second, "the edge to ask the origin again", func() bool {
 		s.Get(t, failing)
@@ -461,7 +459,13 @@ func previewWithoutDatabase(t *testing.T, b *box) {
 	database := b.Database()
 	b.Do("stop", database)
 	defer b.Do("start", database)
-	r := b.Pulumi("preview", "--diff", "--config-file", b.Changed("name: NDA Partners", "name: NDA Partners SAS"))
+	changed := b.Changed("name: NDA Partners", "name: NDA Partners SAS")
+	if r := b.Pulumi("preview", "--diff", "--config-file", changed); r.Code == 0 {
+		t.Error("a preview that could not look is green")
+	} else {
+		testbed.WantIn(t, r.Out, "no connection to ", "add --refresh=false")
+	}
+	r := b.Pulumi("preview", "--refresh=false", "--diff", "--config-file", changed)
 	if r.Code != 0 {
 		t.Fatalf("preview ended with %d:\n%s", r.Code, lastlines.Of(r.Out, 60))
 	}

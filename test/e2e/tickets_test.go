@@ -91,7 +91,6 @@ func downgradeTickets(t *testing.T, b *box) {
 		t.Errorf("refresh ended with %d, want 7", r.Code)
 	}
 	testbed.WantIn(t, r.Out, "the last migration left 2")
-	b.Must(b.Pulumi("refresh", "--yes", "--skip-preview", "--stack", ticketsStack, "--config-file", ticketsConfig))
 	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--stack", ticketsStack, "--config-file", ticketsConfig))
 	if got := ask(t, b.tickets(), http.MethodGet, "/tickets", "", http.StatusOK); strings.TrimSpace(got) != "[]" {
 		t.Errorf("after the migration the tickets are %s, want none", got)

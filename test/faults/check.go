@@ -68,13 +68,13 @@ func organizations(ctx context.Context, conn *pgx.Conn) (stable []row, changed [
 func (b *box) check(ctx context.Context, outputs ...string) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 
-	look := []string{"preview", "--refresh", "--expect-no-changes", "--diff", "--non-interactive", "--stack", "sandbox", "--config-file", b.settings}
+	look := []string{"preview", "--expect-no-changes", "--diff", "--non-interactive", "--stack", "sandbox", "--config-file", b.settings}
 	preview, err := b.pulumi(ctx, look...)
 	if err != nil && strings.Contains(preview, unread) {
 		preview, err = b.pulumi(ctx, look...)
 	}
 	if err != nil {
-		say("not converged, a preview with refresh wants changes (%v): %s", err, complaint(preview))
+		say("not converged, a preview wants changes (%v): %s", err, complaint(preview))
 	}
 	outputs = append(outputs, preview)
 

@@ -33,7 +33,7 @@ func writeTable(path string, seed uint64, points, planned int, took time.Duratio
 Made by `+"`make faults`"+`; it is written over by the next run. Each trial deploys a new version with a changed organization, breaks
 something at one point of the engine's work, and deploys again. Afterwards it looks that
 
-- a preview with refresh wants no change, the site serves the version asked for, and the database is at its revision;
+- a preview wants no change, the site serves the version asked for, and the database is at its revision;
 - the changed organization is there once and right, and every other row is as it was, to the column;
 - no program and no helper of the disturbed deployment, no task but the service's own and no advisory lock is left;
 - no secret stands in anything that was printed.

@@ -22,6 +22,7 @@ var parts = []part{
 	{"Verification: success means served", verification},
 	{"Secrets: none in what is printed or stored in clear", secrets},
 	{"Rows: nothing is touched that the program does not own", rows},
+	{"Strangers: what somebody added is named before it is removed, and nothing else is removed", strange},
 }
 
 // Packages that are named more than once.
@@ -612,5 +613,70 @@ var rows = []guard{
 		"rows are written all or none, in one transaction", "provider/internal/pgdb/database.go",
 		"if err := f(ctx, tx); err != nil || !commit {\n\t\treturn err\n\t}", "if err := f(ctx, tx); err != nil || !commit {\n\t\tif commit {\n\t\t\t_ = tx.Commit(ctx)\n\t\t}\n\t\treturn err\n\t}",
 		provider, "TestWhatTheDatabaseWouldNotTakeIsRefusedBeforeWriting/foreign key",
+	},
+}
+
+var strange = []guard{
+	{
+		"a stranger that no refresh has named stays", "served/internal/resource/strangers.go",
+		`if !slices.Contains(req.State.Found, stranger.Name) || slices`, `if slices`,
+		served, "TestStrangers",
+	},
+	{
+		"a stranger that the configuration allows stays", "served/internal/resource/strangers.go",
+		` || slices.Contains(req.Inputs.Allow, stranger.Name) {`, ` {`,
+		served, "TestStrangers",
+	},
+	{
+		"what the program declared until now is no stranger", "served/internal/resource/strangers.go",
+		`req.Inputs.and(req.State.StrangersArgs).owned()`, `req.Inputs.owned()`,
+		served, "TestWhatWasDeclaredIsNoStranger",
+	},
+	{
+		"strangers that could not be looked for are not green", "served/internal/resource/strangers.go",
+		`for _, u := range found.Unseen {
+		resp`, `for _, u := range found.Unseen[:0] {
+		resp`,
+		served, "TestStrangers",
+	},
+	{
+		"every security group and its rules are watched", "infra/database.go",
+		`d.Owned.rule(fromTasks)`, ``,
+		infra, "TestNothingDeclaredIsAStranger",
+	},
+	{
+		"a rule of a security group that nobody declared is named", "internal/strangers/strangers.go",
+		`if slices.Contains(l.Rules, Rule(`, `if len(l.Rules) > 0 || slices.Contains(l.Rules, Rule(`,
+		"./internal/strangers", "TestEachStrangerIsNamedAndRemoved/the whole world",
+	},
+	{
+		"a policy that somebody attached to a role is named", "internal/strangers/strangers.go",
+		`if !slices.Contains(l.Policies, Policy(role, arn)) {`, `if false {`,
+		"./internal/strangers", "TestEachStrangerIsNamedAndRemoved/an attached policy",
+	},
+	{
+		"a listener that somebody added is named", "internal/strangers/strangers.go",
+		`if !slices.Contains(l.Listeners, listening.ARN) {`, `if false {`,
+		"./internal/strangers", "TestEachStrangerIsNamedAndRemoved/a listener",
+	},
+	{
+		"rights in the database that nobody declared are named", "provider/internal/pgdb/rights.go",
+		`return found.Declared && !found.Grantable })`, `return true })`,
+		provider, "TestRightsOfStrangers",
+	},
+	{
+		"a right that no refresh has named is not revoked", "provider/internal/resource/rights.go",
+		`return slices.Contains(req.State.Found, name) && !slices`, `return !slices`,
+		provider, "TestOnlyRightsThatWereNamedAreRevoked",
+	},
+	{
+		"rights that could not be looked at are not green", "provider/internal/resource/rights.go",
+		`resp.State.Found = []string{notSeen(err)}`, ``,
+		provider, "TestRightsThatCannotBeSeen",
+	},
+	{
+		"others' rights are revoked before the app's are granted", "schema/roles.go",
+		`append([]pulumi.CustomResource{rights}, args.DependsOn...)`, `append([]pulumi.CustomResource{rights}[:0], args.DependsOn...)`,
+		whole, "TestOrder",
 	},
 }

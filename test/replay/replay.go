@@ -51,7 +51,7 @@ func Run(ctx context.Context, b *box.Box, picture string) error {
 	healing := progress.Start(os.Stdout, "heal it by one pulumi up", time.Minute)
 	stop := watch(ctx, os.Stdout, symptoms)
 	// Line by line, because what is seen from outside is said between its lines.
-	run, err := Up(ctx, b, "replay.jsonl", "--refresh", "--non-interactive", "--suppress-progress")
+	run, err := Up(ctx, b, "replay.jsonl", "--non-interactive", "--suppress-progress")
 	stop()
 	healing.Done(err)
 	if err != nil {

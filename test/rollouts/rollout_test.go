@@ -161,7 +161,6 @@ func TestRollouts(t *testing.T) {
 			before := b.look(s)
 			b.deployByHand(s, "1.0.2")
 			stop := b.kill("plan-charge/backend:1.0.0", func(context.Context) bool { return true })
-			b.Must(b.Pulumi("refresh", "--yes", "--skip-preview"))
 			r, v := watched(t, b, "taking back what was deployed by hand fails", "1.0.0")
 			stop()
 			if r.Code == 0 {
@@ -169,7 +168,7 @@ func TestRollouts(t *testing.T) {
 			}
 			testbed.WantIn(t, r.Out, "does not run what was deployed", "wanted:  "+before.definition, "running: by-hand:")
 			v.wantUndisturbed(t, gapAllowed)
-			b.Must(b.upWith("1.0.0")) // asks again, without a refresh
+			b.Must(b.upWith("1.0.0")) // asks again
 			if after := b.look(s); after != before {
 				t.Errorf("it left something behind:\nbefore %+v\nafter  %+v", before, after)
 			}
@@ -192,7 +191,7 @@ func TestRollouts(t *testing.T) {
 			t.Errorf("served by %v, want %v", v.versions, want)
 		}
 		b.wantMigratedFirst(s, after.definition)
-		if r := b.Pulumi("preview", "--refresh", "--expect-no-changes", "--diff", "--config-file", b.Changed("plan-charge/backend:1.0.0", "plan-charge/backend:1.1.0")); r.Code != 0 {
+		if r := b.Pulumi("preview", "--expect-no-changes", "--diff", "--config-file", b.Changed("plan-charge/backend:1.0.0", "plan-charge/backend:1.1.0")); r.Code != 0 {
 			t.Errorf("the next preview would change something (exit code %d):\n%s", r.Code, lastlines.Of(r.Out, 60))
 		}
 	})
@@ -200,7 +199,7 @@ func TestRollouts(t *testing.T) {
 		const said = "schema is at 0004 by 1.1.0; 1.0.0 knows 0003: not migrated"
 		newer := b.look(s)
 		older := b.Changed() // as the stack's own configuration has it
-		testbed.WantIn(t, b.Must(b.Pulumi("preview", "--refresh", "--config-file", older)).Out, said)
+		testbed.WantIn(t, b.Must(b.Pulumi("preview", "--config-file", older)).Out, said)
 		// goBack deploys 1.0.0 by a plain up, on the schema of 1.1.0.
 		goBack := func(name string) {
 			r, v := watched(t, b, name, "1.0.0")

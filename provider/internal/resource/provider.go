@@ -1,5 +1,5 @@
-// Package resource is the Pulumi provider pgrows: rows of database tables, a database's schema revision, and the login of a
-// role, as resources.
+// Package resource is the Pulumi provider pgrows: rows of database tables, a database's schema revision, the login of a
+// role, and who may do what, as resources.
 package resource
 
 import (
@@ -35,7 +35,7 @@ func New(open func(pgdb.Settings) Store) p.Provider {
 	provider := infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "PostgreSQL rows",
-			Description: "Rows of PostgreSQL tables, the revision of a database's schema, and the login of a role, as Pulumi resources.",
+			Description: "Rows of PostgreSQL tables, the revision of a database's schema, the login of a role, and who may do what, as Pulumi resources.",
 			Keywords:    []string{"postgresql", "database", "category/database", "kind/native"},
 		},
 		Config: infer.Config(&Config{}),
@@ -43,6 +43,7 @@ func New(open func(pgdb.Settings) Store) p.Provider {
 			&rows{InferredResource: infer.Resource(&Rows{}), connector: c},
 			infer.Resource(&Revision{connector: c}),
 			infer.Resource(&Login{connector: c}),
+			infer.Resource(&Rights{connector: c}),
 		},
 	})
 	provider.CheckConfig = func(_ context.Context, req p.CheckRequest) (p.CheckResponse, error) {

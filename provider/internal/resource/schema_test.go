@@ -91,8 +91,8 @@ func TestEveryPropertyHasAnExampleOfItsType(t *testing.T) {
 	for token, typ := range spec.Types {
 		described[token] = typ.Properties
 	}
-	if len(described) != 10 {
-		t.Errorf("%d sets of properties, want 10", len(described))
+	if len(described) != 12 {
+		t.Errorf("%d sets of properties, want 12", len(described))
 	}
 	for of, properties := range described {
 		for key, prop := range properties {

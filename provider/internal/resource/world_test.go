@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 const (
 	rowsURN     = presource.URN("urn:pulumi:test::test::pgrows:index:Rows::rows")
 	revisionURN = presource.URN("urn:pulumi:test::test::pgrows:index:Revision::revision")
+	rightsURN   = presource.URN("urn:pulumi:test::test::pgrows:index:Rights::rights")
 	loginURN    = presource.URN("urn:pulumi:test::test::pgrows:index:Login::login")
 )
 

@@ -12,4 +12,5 @@ const (
 	Verification = Name + ":index:Verification"
 	Capacity     = Name + ":index:Capacity"
 	Rollout      = Name + ":index:Rollout"
+	Strangers    = Name + ":index:Strangers"
 )

@@ -1,5 +1,5 @@
-// Package resource is the Pulumi provider served: whether a site answers as it should, and whether its service runs what
-// was deployed, with tasks enough, as resources.
+// Package resource is the Pulumi provider served: whether a site answers as it should, whether its service runs what was
+// deployed, with tasks enough, and whether nobody added to what a program owns, as resources.
 package resource
 
 import (
@@ -15,6 +15,8 @@ import (
 	"github.com/pulumi/pulumi-go-provider/middleware/schema"
 
 	"plan-charge/internal/awsclient"
+	"plan-charge/internal/awsquery"
+	"plan-charge/internal/strangers"
 	"plan-charge/internal/verify"
 )
 
@@ -26,7 +28,9 @@ type Scaler interface {
 // Clients are the AWS services as the resources use them.
 type Clients struct {
 	verify.Clients
-	Scaler Scaler
+	Scaler   Scaler
+	Query    strangers.Caller
+	Versions strangers.Secrets
 }
 
 // Open makes the clients of an AWS account.
@@ -35,12 +39,14 @@ func Open(ctx context.Context, s awsclient.Settings) (Clients, error) {
 	if err != nil {
 		return Clients{}, err
 	}
-	service := ecs.NewFromConfig(cfg)
+	service, secrets := ecs.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg)
 	return Clients{
 		Clients: verify.Clients{
-			ECS: service, Logs: cloudwatchlogs.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg), CloudFront: cloudfront.NewFromConfig(cfg),
+			ECS: service, Logs: cloudwatchlogs.NewFromConfig(cfg), Secrets: secrets, CloudFront: cloudfront.NewFromConfig(cfg),
 		},
-		Scaler: service,
+		Scaler:   service,
+		Query:    awsquery.New(cfg),
+		Versions: secrets,
 	}, nil
 }
 
@@ -72,13 +78,14 @@ func New(open func(context.Context, awsclient.Settings) (Clients, error), connec
 	return infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "Served",
-			Description: "Whether a site answers as it should, and whether its service runs what was deployed, with tasks enough, as Pulumi resources.",
+			Description: "Whether a site answers as it should, whether its service runs what was deployed, with tasks enough, and whether nobody added to what a program owns, as Pulumi resources.",
 			Keywords:    []string{"aws", "ecs", "category/cloud", "kind/native"},
 		},
 		Resources: []infer.InferredResource{
 			infer.Resource(&Verification{account: a}),
 			infer.Resource(&Capacity{account: a}),
 			infer.Resource(&Rollout{account: a}),
+			infer.Resource(&Strangers{account: a}),
 		},
 	})
 }

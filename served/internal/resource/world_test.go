@@ -3,10 +3,12 @@ package resource_test
 import (
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudfront/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/blang/semver"
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/integration"
@@ -24,6 +27,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
 	"plan-charge/internal/awsclient"
+	"plan-charge/internal/awsquery"
 	"plan-charge/internal/verify"
 	"plan-charge/served/internal/contract"
 	"plan-charge/served/internal/resource"
@@ -32,6 +36,7 @@ import (
 const (
 	verificationURN = presource.URN("urn:pulumi:test::test::" + contract.Verification + "::verification")
 	rolloutURN      = presource.URN("urn:pulumi:test::test::" + contract.Rollout + "::rollout")
+	strangersURN    = presource.URN("urn:pulumi:test::test::" + contract.Strangers + "::strangers")
 	capacityURN     = presource.URN("urn:pulumi:test::test::" + contract.Capacity + "::capacity")
 	definition      = "arn:aws:ecs:eu-west-3:123456789012:task-definition/backend:7"
 	earlier         = "arn:aws:ecs:eu-west-3:123456789012:task-definition/backend:6"
@@ -53,6 +58,10 @@ type world struct {
 	deployed         []string
 	err              error
 	opened           []awsclient.Settings
+
+	rules     []int // ports of sg-1 that are open to everybody
+	current   string
+	described int
 }
 
 func newWorld(t *testing.T) *world {
@@ -61,7 +70,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(site.Close)
 	open := func(_ context.Context, s awsclient.Settings) (resource.Clients, error) {
 		w.opened = append(w.opened, s)
-		return resource.Clients{Clients: verify.Clients{ECS: w, CloudFront: distribution{}}, Scaler: w}, nil
+		return resource.Clients{Clients: verify.Clients{ECS: w, CloudFront: distribution{}}, Scaler: w, Query: w, Versions: w}, nil
 	}
 	var err error
 	w.server, err = integration.NewServer(t.Context(), contract.Name, semver.MustParse(contract.Version), integration.WithProvider(resource.New(open, site.URL)))
@@ -126,6 +135,31 @@ func (w *world) UpdateService(_ context.Context, in *ecs.UpdateServiceInput, _ .
 		}
 	})
 	return &ecs.UpdateServiceOutput{}, nil
+}
+
+// Call knows the rules of one security group.
+func (w *world) Call(_ context.Context, _ awsquery.Service, action string, form url.Values, out any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	if action == "RevokeSecurityGroupIngress" {
+		w.rules = slices.DeleteFunc(w.rules, func(port int) bool { return fmt.Sprint(port) == form.Get("SecurityGroupRuleId.1") })
+		return nil
+	}
+	text := "<R><securityGroupRuleSet>"
+	for _, port := range w.rules {
+		text += fmt.Sprintf("<item><securityGroupRuleId>%[1]d</securityGroupRuleId><groupId>sg-1</groupId><ipProtocol>tcp</ipProtocol><fromPort>%[1]d</fromPort><toPort>%[1]d</toPort><cidrIpv4>0.0.0.0/0</cidrIpv4></item>", port)
+	}
+	return xml.Unmarshal([]byte(text+"</securityGroupRuleSet></R>"), out)
+}
+
+func (w *world) DescribeSecret(context.Context, *secretsmanager.DescribeSecretInput, ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.described++
+	return &secretsmanager.DescribeSecretOutput{VersionIdsToStages: map[string][]string{w.current: {"AWSCURRENT"}}}, w.err
 }
 
 func (w *world) ListTasks(context.Context, *ecs.ListTasksInput, ...func(*ecs.Options)) (*ecs.ListTasksOutput, error) {
@@ -199,7 +233,7 @@ func (w *world) diff(s state, inputs property.Map) string {
 		w.t.Fatal(err)
 	}
 	for path, d := range resp.DetailedDiff {
-		if d.Kind != p.Update {
+		if d.Kind != p.Update && !strings.HasPrefix(path, "found") {
 			w.t.Errorf("%s: %s", path, d.Kind)
 		}
 	}
@@ -221,6 +255,15 @@ func (s state) output(key string) string {
 	}
 	text, _ := json.Marshal(plain)
 	return string(text)
+}
+
+// list is one output that is a list, in one line.
+func (s state) list(key string) string {
+	var items []string
+	for _, item := range s.state.Get(key).AsArray().All {
+		items = append(items, item.AsString())
+	}
+	return strings.Join(items, ", ")
 }
 
 func equal(t *testing.T, what, got, want string) {
