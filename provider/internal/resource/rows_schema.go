@@ -50,6 +50,7 @@ type RowsState struct {
 	RowCount         int                       `pulumi:"rowCount"`
 	ColumnTypes      map[string]ColumnType     `pulumi:"columnTypes"`
 	NotSeen          *string                   `pulumi:"notSeen,optional"`
+	Owner            *string                   `pulumi:"owner,optional"`
 }
 
 // ColumnType is what is remembered of a column's type.
@@ -121,6 +122,10 @@ func (r *RowsState) Annotate(a infer.Annotator) {
 		"rows":     {"The rows as they were last read or written, by key.", `{"id=1": {"id": 1, "name": "Default Organization"}}`},
 		"rowCount": {"How many rows the program owns.", `1`},
 		notSeenKey: {"Why the last refresh could not look at the table; absent where it could.", `"not seen: no connection to db.example.com:5432: connection refused"`},
+		ownerKey: {
+			"By what the database knows the resource (table plan_charge.owned_rows), so that no other one takes its rows; absent until the resource first writes.",
+			`"rows-5GTV4ZSUXPFRA7KPJOKZTSMKKQ"`,
+		},
 		"columnTypes": {
 			"Types of the columns, remembered so that a preview can compare values without a connection.",
 			`{"id": {"name": "integer", "base": "int4", "element": ""}}`,
