@@ -75,7 +75,8 @@ func (r *Rows) Annotate(a infer.Annotator) {
 	a.SetToken("index", "Rows")
 	a.Describe(&r, "Rows of one table that the program owns, such as reference data. Rows that are there already are adopted, "+
 		"only what differs is written, all in one transaction, and rows that the program does not name are left alone. "+
-		"A refresh reports changed values and missing rows; the next update mends them. Values are compared as PostgreSQL compares them.\n\n"+
+		"A refresh reports changed values and missing rows; the next update mends them. Values are compared as PostgreSQL compares them, and where that calls different texts equal (citext, interval), as texts.\n\n"+
+		"A row belongs to one resource, whatever the program, the stack and the provider: the table plan_charge.owned_rows remembers it.\n\n"+
 		"The table itself is never created or dropped.\n\n"+
 		"Import existing rows by table and key: `pulumi import pgrows:index:Rows name public.organizations/id`, or with columns of the database's own "+
 		"`'public.organizations/id?createdAtColumn=created_at&updatedAtColumn=updated_at&softDeleteColumn=deleted_at'`.")
