@@ -16,6 +16,7 @@ import (
 
 	"plan-charge/provider/internal/pgdb"
 	"plan-charge/provider/internal/rowid"
+	"plan-charge/provider/internal/value"
 )
 
 var _ infer.InferredResource = (*rows)(nil)
@@ -227,7 +228,7 @@ func (r *rows) Read(ctx context.Context, req p.ReadRequest) (p.ReadResponse, err
 		kept.Properties = kept.Properties.Set(notSeenKey, property.New(notSeen(err)))
 		return kept, nil
 	}
-	in.report(ctx, table, positions, differences)
+	in.report(ctx, table, positions, unheard(in, decode(req.Properties), table, positions, differences))
 	in.observe(table, positions, differences)
 	kept.Properties = in.state(source.Delete(notSeenKey), table)
 	if owner := ownerOf(req.Properties); owner != "" {
@@ -236,12 +237,48 @@ func (r *rows) Read(ctx context.Context, req p.ReadRequest) (p.ReadResponse, err
 	return kept, nil
 }
 
+// unheard leaves those differences that the state does not know from an earlier look, such as one that ignoreChanges left.
+func unheard(in, known *inputs, table *pgdb.Table, positions []int, differences []pgdb.Difference) []pgdb.Difference {
+	before := map[string]row{}
+	for _, r := range known.rows {
+		before[r.label] = r
+	}
+	var left []pgdb.Difference
+	for _, d := range differences {
+		was, had := before[in.rows[positions[d.Index]].label]
+		fresh := pgdb.Difference{Index: d.Index, Missing: d.Missing, Live: maps.Clone(d.Live)}
+		maps.DeleteFunc(fresh.Live, func(c string, live any) bool {
+			cell, ok := was.cells[c]
+			if !ok {
+				return false
+			}
+			plain, err := fromProperty(cell)
+			return err == nil && value.Same(plain, live, table.Columns[c].Type)
+		})
+		if d.Missing && had || len(fresh.Live) > 0 {
+			left = append(left, fresh)
+		}
+	}
+	return left
+}
+
 // maxReported bounds how many rows a refresh names outside its diff.
 const maxReported = 20
 
 // report names the rows and columns that somebody changed. The diff of a refresh does so too, but is only shown on request.
 func (in *inputs) report(ctx context.Context, table *pgdb.Table, positions []int, differences []pgdb.Difference) {
 	log := p.GetLogger(ctx)
+	var dropped []string
+	for _, r := range in.rows {
+		for c := range r.cells {
+			if _, there := table.Columns[c]; !there && !slices.Contains(dropped, c) {
+				dropped = append(dropped, c)
+			}
+		}
+	}
+	if slices.Sort(dropped); len(dropped) > 0 {
+		log.Info(fmt.Sprintf("%s has lost the column %s", table, strings.Join(dropped, ", ")))
+	}
 	for n, d := range differences {
 		if n == maxReported {
 			log.Info(fmt.Sprintf("%s: %d more rows differ", table, len(differences)-n))
@@ -252,8 +289,24 @@ func (in *inputs) report(ctx context.Context, table *pgdb.Table, positions []int
 			log.Info(fmt.Sprintf("%s, row %s: was deleted", table, title))
 			continue
 		}
-		log.Info(fmt.Sprintf("%s, row %s: %s changed", table, title, strings.Join(slices.Sorted(maps.Keys(d.Live)), ", ")))
+		log.Info(fmt.Sprintf("%s, row %s: %s", table, title, changes(d.Live)))
 	}
+}
+
+// changes words what the table has in columns that differ. The engine draws a NULL like a column that is gone.
+func changes(live map[string]any) string {
+	var null, other []string
+	for _, c := range slices.Sorted(maps.Keys(live)) {
+		if live[c] == nil {
+			null = append(null, c+" is NULL")
+		} else {
+			other = append(other, c)
+		}
+	}
+	if len(other) > 0 {
+		null = append(null, strings.Join(other, ", ")+" changed")
+	}
+	return strings.Join(null, "; ")
 }
 
 // adopt reads the rows of a table that an import names.

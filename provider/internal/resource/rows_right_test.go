@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	presource "github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -453,11 +454,38 @@ func TestWhatCanBeDeclared(t *testing.T) {
 func TestAColumnWhoseTypeWasChangedIsReadQuickly(t *testing.T) {
 	w := newWorld(t)
 	w.db.Exec(`CREATE TABLE items (id int PRIMARY KEY, name text)`)
-	program := table("items", rowsOf(3000, `"name": "n%d"`, nil))
-	s := w.create(program)
-	w.db.Exec(`ALTER TABLE items ALTER name TYPE int USING id; UPDATE items SET name = NULL WHERE id = 7`)
+	s := w.create(table("items", rowsOf(3000, `"name": "n%d"`, nil)))
+	started := time.Now()
 	_, drift := w.refresh(s)
+	equal(t, "drift", drift, "")
+	clean := time.Since(started)
+	w.db.Exec(`ALTER TABLE items ALTER name TYPE int USING id`)
+	started = time.Now()
+	_, drift = w.refresh(s)
 	if got := strings.Count(drift, "\n") + 1; got != 1000 { // as many as a diff shows
 		t.Errorf("%d rows differ", got)
 	}
+	if took := time.Since(started); took > 60*clean { // row by row it is some hundred times
+		t.Errorf("the refresh took %s, one without differences %s", took, clean)
+	}
+}
+
+// A state that was written before rows had owners is as good as before, and has one from its next change on.
+func TestAStateWithoutAnOwner(t *testing.T) {
+	w := newWorld(t)
+	w.db.Exec(organizationsTable)
+	program := organizations(organization(one, "A"))
+	s := w.create(program)
+	w.db.Exec(`DROP SCHEMA plan_charge CASCADE`)
+	s.state = s.state.Delete("owner")
+	later := newWorldIn(t, w.db)
+	equal(t, "preview", later.diff(s, later.check(program)), "")
+	live, drift := later.refresh(s)
+	equal(t, "refresh", drift, "")
+	equal(t, "state", show(property.New(live.state)), show(property.New(s.state)))
+	s = later.update(live, organizations(organization(one, "B")))
+	if !strings.HasPrefix(show(s.state.Get("owner")), `"rows-`) {
+		t.Errorf("the state is %s", show(property.New(s.state)))
+	}
+	equal(t, "owners", w.db.Text(`SELECT count(*) FROM plan_charge.owned_rows`), "1")
 }
