@@ -30,7 +30,7 @@ type ProviderArgs struct {
 	// Database is the name of the database.
 	Database pulumi.StringInput
 	// Username to log in as. It needs SELECT, INSERT and UPDATE on the tables (DELETE where rows are deleted) and TEMPORARY
-	// on the database.
+	// on the database; with CREATE on it, or rights on plan_charge.owned_rows, it is remembered there whose rows are whose.
 	Username pulumi.StringInput
 	// Password of the user. It becomes secret whatever it was.
 	Password pulumi.StringInput

@@ -34,6 +34,7 @@ const (
 	verify     = "./internal/verify"
 	probe      = "./internal/probe"
 	provider   = "./provider/internal/resource"
+	database   = "./provider/internal/pgdb"
 	served     = "./served/internal/resource"
 	taskEnded  = `if failure.ExitCode != nil && *failure.ExitCode == 0 && result.logErr == nil {`
 	rolloutEnd = `case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:`
@@ -591,12 +592,12 @@ var rows = []guard{
 	},
 	{
 		"a preview of changed rows writes nothing", "provider/internal/resource/rows.go",
-		"in := decode(req.Inputs)\n\tif req.DryRun {", "in := decode(req.Inputs)\n\tif req.DryRun && len(in.rows) == 0 {",
+		"owner := ownerOf(req.State)\n\tif req.DryRun {", "owner := ownerOf(req.State)\n\tif req.DryRun && len(in.rows) == 0 {",
 		provider, "TestPreviewWritesNothingAndNeedsNoDatabase",
 	},
 	{
 		"a row that is as declared is not touched, nor its updated_at", "provider/internal/pgdb/write.go",
-		`w.differences(values, "d")))`, `"true"))`,
+		`w.declared.onKeys(w.spec.Keys, "t", "d"), strings.Join(conditions, " OR ")))`, `w.declared.onKeys(w.spec.Keys, "t", "d"), "true"))`,
 		provider, "TestLifeOfReferenceRows",
 	},
 	{
@@ -606,13 +607,74 @@ var rows = []guard{
 	},
 	{
 		"a row that the program does not know is never removed", "provider/internal/pgdb/remove.go",
-		`condition := onKeys(goneKeys, "t", "g")`, `condition := "true"`,
+		`condition := staged.onKeys(goneKeys, "t", "g")`, `condition := "true"`,
 		provider, "TestRemovedRows/delete",
 	},
 	{
 		"rows are written all or none, in one transaction", "provider/internal/pgdb/database.go",
-		"if err := f(ctx, tx); err != nil || !commit {\n\t\treturn err\n\t}", "if err := f(ctx, tx); err != nil || !commit {\n\t\tif commit {\n\t\t\t_ = tx.Commit(ctx)\n\t\t}\n\t\treturn err\n\t}",
-		provider, "TestWhatTheDatabaseWouldNotTakeIsRefusedBeforeWriting/foreign key",
+		"if err != nil || !commit {\n\t\treturn err\n\t}", "if err != nil || !commit {\n\t\tif commit {\n\t\t\t_ = tx.Commit(ctx)\n\t\t}\n\t\treturn err\n\t}",
+		provider, "TestATriggerThatDropsARowIsSaid",
+	},
+
+	{
+		"what is written to a database in another encoding is converted", "provider/internal/pgdb/settings.go",
+		`"client_encoding":    "UTF8",`, ``,
+		provider, "TestADatabaseThatIsNotUTF8",
+	},
+	{
+		"a character that the database cannot store is refused by row and column", "provider/internal/pgdb/encoding.go",
+		`if err != nil || lacking == "" {`, `if err != nil || len(used) > 0 {`,
+		provider, "TestADatabaseThatIsNotUTF8",
+	},
+	{
+		"two resources of a program do not declare one row", "provider/internal/resource/rows_owner.go",
+		`if labels[r.label] {`, `if labels[r.label] && len(labels) == 0 {`,
+		provider, "TestARowBelongsToOneResource/two in one program",
+	},
+	{
+		"a stack does not take another one's rows", "provider/internal/pgdb/owner.go",
+		`c.stack != o.Stack || `, ``,
+		provider, "TestARowBelongsToOneResource/two stacks",
+	},
+	{
+		"a resource that goes does not take rows along that another one has by now", "provider/internal/pgdb/remove.go",
+		`condition += " AND NOT " + owned`, `condition += ""`,
+		provider, "TestARowBelongsToOneResource/renamed without an alias",
+	},
+	{
+		"an error shows no column that the program does not own", "provider/internal/pgdb/refusal.go",
+		"default:\n\t\treturn \"\"\n\t}\n\tif declared == nil {", "default:\n\t\treturn pg.Detail\n\t}\n\tif declared == nil {",
+		provider, "TestErrorsNameTheRightRow",
+	},
+	{
+		"what ignoreChanges names is not written", "provider/internal/resource/rows.go",
+		`in.ignore(req.IgnoreChanges, old)`, `in.ignore(nil, old)`,
+		provider, "TestIgnoredChanges",
+	},
+	{
+		"rows that row-level security hides are not taken for deleted ones", "provider/internal/pgdb/compare.go",
+		`if err == nil && t.Filtered && slices`, `if err == nil && len(rows) == 0 && slices`,
+		provider, "TestRowsThatRowSecurityHidesAreNotSeen",
+	},
+	{
+		"a row that a trigger drops is no success", "provider/internal/pgdb/apply.go",
+		`if len(lost) > 0 {`, `if len(lost) < 0 {`,
+		provider, "TestATriggerThatDropsARowIsSaid",
+	},
+	{
+		"the application's next insert does not collide with a declared row", "provider/internal/pgdb/apply.go",
+		`behind, err := t.moveSequences(ctx, tx, declared)`, `behind, err := []string(nil), error(nil)`,
+		provider, "TestSequencesAreMovedPastDeclaredRows",
+	},
+	{
+		"a COMMIT whose answer was lost is asked about, not repeated or given up", "provider/internal/pgdb/commit.go",
+		"case \"committed\":\n\t\t\treturn nil", "case \"committed\":\n\t\t\treturn err",
+		database, "TestAConnectionLostDuringCommit",
+	},
+	{
+		"a cancelled deployment does not go on waiting for a lock", "provider/internal/pgdb/settings.go",
+		"cfg.ConnConfig.BuildContextWatcherHandler = func", "_ = func",
+		database, "TestCancelEndsWhatWaits/the context",
 	},
 }
 

@@ -3,6 +3,7 @@ package pgdb
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,8 +13,8 @@ import (
 // Outcome counts what Apply did.
 type Outcome struct {
 	Inserted, Updated, Removed int
-	// Unsettled are columns that do not hold what was written, because a trigger or rule of the table changed it.
-	Unsettled []string
+	// Warnings are what is to be said beside that.
+	Warnings []string
 }
 
 // Apply makes the table hold the declared rows and changes nothing else: rows that are there and equal are left alone,
@@ -31,26 +32,60 @@ func Apply(ctx context.Context, tx pgx.Tx, spec Spec, rows, gone []Row, goneKeys
 	if err := t.unambiguous(ctx, tx, spec, declared); err != nil {
 		return t, out, err
 	}
-	w := &writer{t: t, tx: tx, spec: spec, declared: declared}
-	if err := w.write(ctx, &out); err != nil {
+	problems, lapsed, err := t.contested(ctx, tx, spec, declared)
+	if err == nil && len(problems) > 0 {
+		err = &ProblemsError{Table: t.String(), Problems: problems}
+	}
+	if err != nil {
 		return t, out, err
 	}
+	w := &writer{t: t, tx: tx, spec: spec, declared: declared}
 	if removal != Retain && len(gone) > 0 {
-		if out.Removed, err = t.remove(ctx, tx, spec, gone, goneKeys, removal, declared); err != nil {
+		if w.gone, err = t.stageRemoval(ctx, tx, spec, gone, goneKeys, removal, declared); err != nil {
 			return t, out, err
 		}
 	}
-	if len(rows) > 0 {
-		out.Unsettled, err = t.unsettled(ctx, tx, spec, declared)
+	if err := w.write(ctx, &out); err != nil {
+		return t, out, err
 	}
-	return t, out, err
+	return t, out, t.conclude(ctx, tx, spec, declared, lapsed, &out)
+}
+
+// conclude looks at what the table kept of the rows, and does what has to follow a write.
+func (t *Table) conclude(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged, lapsed []claim, out *Outcome) error {
+	if len(declared.rows) > 0 {
+		changed, err := t.kept(ctx, tx, spec, declared)
+		if err != nil {
+			return err
+		}
+		out.Warnings = append(out.Warnings, changed...)
+	}
+	behind, err := t.moveSequences(ctx, tx, declared)
+	if err != nil {
+		return err
+	}
+	unowned, err := t.claim(ctx, tx, spec, declared, lapsed)
+	if err != nil {
+		return err
+	}
+	out.Warnings = append(out.Warnings, behind...)
+	if unowned != "" {
+		out.Warnings = append(out.Warnings, unowned)
+	}
+	return nil
 }
 
 // lock makes other writers wait where no index keeps keys unique. Where one does, it keeps two of them from inserting the
 // same row.
 func (t *Table) lock(ctx context.Context, tx pgx.Tx, spec Spec) error {
+	if err := t.queue(ctx, tx); err != nil {
+		return fmt.Errorf("wait for other resources that write to %s: %w", t, err)
+	}
 	if t.IsUnique(spec.Keys) {
 		return nil
+	}
+	if t.Filtered {
+		return fmt.Errorf("row-level security hides rows of %s from this user and no unique index covers %s, so it cannot be told which rows are there", t, strings.Join(spec.Keys, ", "))
 	}
 	if _, err := tx.Exec(ctx, fmt.Sprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", t.Identifier())); err != nil {
 		return fmt.Errorf("lock %s, which has no unique index on %s: %w", t, strings.Join(spec.Keys, ", "), err)
@@ -63,8 +98,8 @@ func (t *Table) unambiguous(ctx context.Context, tx pgx.Tx, spec Spec, declared 
 	if t.IsUnique(spec.Keys) || len(declared.rows) == 0 {
 		return nil
 	}
-	found, err := tx.Query(ctx, fmt.Sprintf("SELECT d.pgrows_row, count(*) FROM %s d JOIN %s t ON %s GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT %d",
-		declared.table, t.Identifier(), onKeys(spec.Keys, "t", "d"), maxProblems))
+	found, err := tx.Query(ctx, fmt.Sprintf("SELECT d.%s, count(*) FROM %s d JOIN %s t ON %s GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT %d",
+		declared.position, declared.table, t.Identifier(), declared.onKeys(spec.Keys, "t", "d"), maxProblems))
 	if err != nil {
 		return err
 	}
@@ -89,18 +124,31 @@ func (t *Table) unambiguous(ctx context.Context, tx pgx.Tx, spec Spec, declared 
 	return nil
 }
 
-// unsettled returns the columns that differ from what was just written.
-func (t *Table) unsettled(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged) ([]string, error) {
+// kept compares the table with what was just written. A row that the table dropped is an error; columns that a trigger or rule
+// changed are returned as warnings, because they differ at every look from now on.
+func (t *Table) kept(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged) ([]string, error) {
 	differences, err := t.compare(ctx, tx, spec, declared)
 	if err != nil {
 		return nil, err
 	}
-	var columns []string
+	var lost []Problem
+	var warnings []string
 	for _, d := range differences {
-		for c := range d.Live {
-			columns = append(columns, c)
+		name := declared.rows[d.Index].Name
+		switch {
+		case d.Missing && len(lost) < maxProblems:
+			reason := "was written without an error, but the table does not hold it: a trigger or rule dropped it or changed its key"
+			if t.Filtered {
+				reason += ", or row-level security hides it from this user"
+			}
+			lost = append(lost, Problem{Row: name, Reason: reason})
+		case !d.Missing && len(warnings) < maxProblems:
+			warnings = append(warnings, fmt.Sprintf("row %s: the table does not keep what was written to %s; a trigger or rule changes it, and every refresh will report it",
+				name, strings.Join(slices.Sorted(maps.Keys(d.Live)), ", ")))
 		}
 	}
-	slices.Sort(columns)
-	return slices.Compact(columns), nil
+	if len(lost) > 0 {
+		return nil, &ProblemsError{Table: t.String(), Problems: lost}
+	}
+	return warnings, nil
 }

@@ -18,7 +18,14 @@ func Check(ctx context.Context, tx pgx.Tx, spec Spec, rows []Row) error {
 		return err
 	}
 	defer inner.Rollback(context.WithoutCancel(ctx))
-	_, _, err = prepare(ctx, inner, spec, rows)
+	t, declared, err := prepare(ctx, inner, spec, rows)
+	if err != nil {
+		return err
+	}
+	problems, _, err := t.contested(ctx, inner, spec, declared)
+	if err == nil && len(problems) > 0 {
+		err = &ProblemsError{Table: t.String(), Problems: problems}
+	}
 	return err
 }
 
@@ -47,8 +54,11 @@ func prepare(ctx context.Context, tx pgx.Tx, spec Spec, rows []Row) (*Table, *st
 
 // duplicates finds declared rows whose keys are the same to PostgreSQL.
 func (s *staged) duplicates(ctx context.Context, tx pgx.Tx, keys []string) ([]Problem, error) {
-	found, err := tx.Query(ctx, fmt.Sprintf("SELECT array_agg(pgrows_row ORDER BY pgrows_row) FROM %s GROUP BY %s HAVING count(*) > 1 LIMIT %d",
-		s.table, strings.Join(quoteAll(keys), ", "), maxProblems))
+	if len(s.rows) == 0 {
+		return nil, nil
+	}
+	found, err := tx.Query(ctx, fmt.Sprintf("SELECT array_agg(%[1]s ORDER BY %[1]s) FROM %[2]s GROUP BY %[3]s HAVING count(*) > 1 LIMIT %[4]d",
+		s.position, s.table, strings.Join(quoteAll(keys), ", "), maxProblems))
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func Compare(ctx context.Context, tx pgx.Tx, spec Spec, rows []Row) (*Table, []D
 	columns := slices.DeleteFunc(Columns(rows), func(c string) bool { _, ok := t.Columns[c]; return !ok })
 	known := make([]Row, len(rows))
 	for i, r := range rows {
-		known[i] = Row{Name: r.Name, Secret: r.Secret, Values: map[string]any{}}
+		known[i] = Row{Name: r.Name, Secret: r.Secret, OnlyNew: r.OnlyNew, Values: map[string]any{}}
 		for c, v := range r.Values {
 			if slices.Contains(columns, c) {
 				known[i].Values[c] = v
@@ -50,28 +50,26 @@ func Compare(ctx context.Context, tx pgx.Tx, spec Spec, rows []Row) (*Table, []D
 		return t, nil, err
 	}
 	differences, err := t.compare(ctx, tx, spec, declared)
+	if err == nil && t.Filtered && slices.ContainsFunc(differences, func(d Difference) bool { return d.Missing }) {
+		return t, nil, fmt.Errorf("row-level security hides rows of %s from this user, so it cannot be told whether rows are missing", t)
+	}
 	return t, differences, err
 }
 
 // compare returns the declared rows that the table does not hold as declared, in their order.
 func (t *Table) compare(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged) ([]Difference, error) {
 	var columns, selected, conditions []string
-	for _, c := range declared.columns {
-		if slices.Contains(spec.Keys, c) {
-			continue
-		}
-		q := pgx.Identifier{c}.Sanitize()
+	for _, c := range t.values(spec, declared) {
 		columns = append(columns, c)
-		condition := t.Columns[c].differs("t."+q, "d."+q)
+		condition := declared.differs(t, c, "t", "d")
 		conditions = append(conditions, "("+condition+")")
-		selected = append(selected, condition, t.Columns[c].output("t."+q))
+		selected = append(selected, condition, t.Columns[c].output("t."+pgx.Identifier{c}.Sanitize()))
 	}
-	key := "t." + pgx.Identifier{spec.Keys[0]}.Sanitize()
-	sql := fmt.Sprintf("SELECT d.pgrows_row, %s IS NULL", key)
+	sql := fmt.Sprintf("SELECT d.%s, t.tableoid IS NULL", declared.position)
 	if len(selected) > 0 {
 		sql += ", " + strings.Join(selected, ", ")
 	}
-	sql += fmt.Sprintf(" FROM %s d LEFT JOIN %s t ON %s WHERE %s IS NULL", declared.table, t.Identifier(), onKeys(spec.Keys, "t", "d"), key)
+	sql += fmt.Sprintf(" FROM %s d LEFT JOIN %s t ON %s WHERE t.tableoid IS NULL", declared.table, t.Identifier(), declared.onKeys(spec.Keys, "t", "d"))
 	if len(conditions) > 0 {
 		sql += " OR " + strings.Join(conditions, " OR ")
 	}
@@ -92,8 +90,9 @@ func (t *Table) compare(ctx context.Context, tx pgx.Tx, spec Spec, declared *sta
 		if err := found.Scan(into...); err != nil {
 			return nil, fmt.Errorf("compare with %s: %w", t, err)
 		}
+		owned := declared.groups[declared.groupOf[d.Index]].update
 		for i, c := range columns {
-			if _, owned := declared.rows[d.Index].Values[c]; owned && differs[i] && !d.Missing {
+			if differs[i] && !d.Missing && slices.Contains(owned, c) {
 				d.Live[c] = fromText(live[i], t.Columns[c].Type)
 			}
 		}
@@ -105,4 +104,12 @@ func (t *Table) compare(ctx context.Context, tx pgx.Tx, spec Spec, declared *sta
 		return nil, fmt.Errorf("compare with %s: %w", t, err)
 	}
 	return differences, nil
+}
+
+// values are the declared columns that may differ in a row that was found by its key: the key itself is among them only
+// where another spelling counts as the same.
+func (t *Table) values(spec Spec, declared *staged) []string {
+	return slices.DeleteFunc(slices.Clone(declared.columns), func(c string) bool {
+		return slices.Contains(spec.Keys, c) && (!t.Columns[c].Loose || declared.asText[c])
+	})
 }

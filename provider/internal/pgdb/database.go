@@ -5,6 +5,8 @@ package pgdb
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -20,6 +22,8 @@ type Database struct {
 
 	mu   sync.Mutex
 	pool *pgxpool.Pool
+	// closing is closed by Close, for what is running.
+	closing chan struct{}
 	// lastFailure and failedAt remember that the database was just found to be out of reach, so that a preview of many
 	// resources waits for it once.
 	lastFailure error
@@ -55,24 +59,38 @@ func (d *Database) Look(ctx context.Context, f func(context.Context, pgx.Tx) err
 	return d.run(ctx, 0, f, false)
 }
 
-// attempts bounds how often a transaction that lost against another one is tried.
-const attempts = 4
+// giveWay is how long Change tries again where PostgreSQL gave way to another transaction, and firstPause about how long it
+// waits before the second try; each later pause is twice as long.
+const (
+	giveWay    = 20 * time.Second
+	firstPause = 50 * time.Millisecond
+)
 
 // Change runs f in a transaction that is committed when f succeeds. It runs f again where PostgreSQL gave way to another
-// transaction.
+// transaction, after pauses that grow and are never alike, so that two that hinder one another do not meet again.
 func (d *Database) Change(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
-	var err error
-	for range attempts {
-		err = d.run(ctx, 0, f, true)
+	deadline := time.Now().Add(giveWay)
+	for tries, pause := 1, firstPause; ; tries, pause = tries+1, 2*pause {
+		err := d.run(ctx, 0, f, true)
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || (pg.Code != pgerrcode.SerializationFailure && pg.Code != pgerrcode.DeadlockDetected) {
 			return err
 		}
+		wait := pause/2 + rand.N(pause)
+		if time.Now().Add(wait).After(deadline) {
+			return fmt.Errorf("tried %d times in %s, each time in the way of another transaction: %w", tries, giveWay, err)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(wait):
+		}
 	}
-	return err
 }
 
 func (d *Database) run(ctx context.Context, wait time.Duration, f func(context.Context, pgx.Tx) error, commit bool) error {
+	ctx, cancel := d.until(ctx)
+	defer cancel()
 	conn, err := d.acquire(ctx, wait)
 	if err != nil {
 		return err
@@ -83,10 +101,31 @@ func (d *Database) run(ctx context.Context, wait time.Duration, f func(context.C
 		return err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	if err := f(ctx, tx); err != nil || !commit {
+	watch := d.watch(ctx, conn.Conn().PgConn().PID())
+	err = watch.explain(f(ctx, tx))
+	if err != nil || !commit {
 		return err
 	}
-	return tx.Commit(ctx)
+	return d.commit(ctx, tx)
+}
+
+// until ends a context when the database is closed.
+func (d *Database) until(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closing == nil {
+		d.closing = make(chan struct{})
+	}
+	closing := d.closing
+	go func() {
+		select {
+		case <-closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 func (d *Database) acquire(ctx context.Context, wait time.Duration) (*pgxpool.Conn, error) {
@@ -100,6 +139,12 @@ func (d *Database) acquire(ctx context.Context, wait time.Duration) (*pgxpool.Co
 		defer cancel()
 	}
 	conn, err := pool.Acquire(ctx)
+	if stat := pool.Stat(); err != nil && errors.Is(err, context.DeadlineExceeded) && stat.AcquiredConns() == stat.MaxConns() {
+		return nil, fmt.Errorf("all %d connections to %s are at work, or wait for a lock", stat.MaxConns(), d.Address())
+	}
+	if err != nil && errors.Is(err, context.Canceled) {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
@@ -126,12 +171,16 @@ func (d *Database) open() (*pgxpool.Pool, error) {
 	return d.pool, nil
 }
 
-// Close ends the connections. The Database may be used again.
+// Close ends what is running and the connections. The Database may be used again.
 func (d *Database) Close() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.pool != nil {
-		d.pool.Close()
-		d.pool = nil
+	pool, closing := d.pool, d.closing
+	d.pool, d.closing = nil, nil
+	d.mu.Unlock()
+	if closing != nil {
+		close(closing)
+	}
+	if pool != nil {
+		pool.Close() // waits until they are given back
 	}
 }

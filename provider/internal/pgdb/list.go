@@ -15,6 +15,9 @@ func List(ctx context.Context, tx pgx.Tx, spec Spec, columns []string) (*Table, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if t.Filtered {
+		return t, nil, fmt.Errorf("row-level security hides rows of %s from this user, so its rows cannot be read whole", t)
+	}
 	owned := []string{spec.CreatedAt, spec.UpdatedAt, spec.SoftDelete}
 	for _, c := range slices.Concat(spec.Keys, columns, owned) {
 		if _, ok := t.Columns[c]; !ok && c != "" {

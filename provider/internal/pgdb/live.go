@@ -11,7 +11,11 @@ import (
 
 // output is the SQL expression that gives a column's value as text that fromText reads.
 func (c Column) output(column string) string {
-	if c.Type.IsArray() {
+	switch {
+	case c.Type.IsArray() && c.textElements:
+		// array_to_json would write such elements as what they hold.
+		return fmt.Sprintf("array_to_json(%s::text[])::text", column)
+	case c.Type.IsArray():
 		return fmt.Sprintf("array_to_json(%s)::text", column)
 	}
 	return column + "::text"
@@ -26,7 +30,7 @@ func fromText(text *string, t value.Type) any {
 	case "bool":
 		return *text == "true" || *text == "t"
 	case "int2", "int4", "int8", "float4", "float8", "numeric":
-		if f, ok := exact(*text); ok {
+		if f, ok := exactNumber(*text); ok {
 			return f
 		}
 		return *text
@@ -72,7 +76,7 @@ func fromJSON(v any, array bool) (any, bool) {
 func fromJSONElement(v any, array bool) (any, bool) {
 	switch n := v.(type) {
 	case json.Number:
-		if f, ok := exact(n.String()); ok {
+		if f, ok := exactNumber(n.String()); ok {
 			return f, true
 		}
 		return n.String(), array // an array's element may be written as a string, a document's number may not
@@ -82,8 +86,8 @@ func fromJSONElement(v any, array bool) (any, bool) {
 	return v, true
 }
 
-// exact reads a number that comes out again as it went in.
-func exact(text string) (float64, bool) {
+// exactNumber reads a number that comes out again as it went in.
+func exactNumber(text string) (float64, bool) {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return 0, false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,8 +20,12 @@ const (
 	Delete     Removal = contract.Delete
 )
 
-// Remove takes rows out of the table as told and returns how many it was. A row that is not there is no error.
+// Remove takes rows out of the table as told, gives their ownership up, and returns how many it was. A row that is not there
+// is no error, and one that belongs to another resource by now stays.
 func Remove(ctx context.Context, tx pgx.Tx, spec Spec, gone []Row, removal Removal) (int, error) {
+	if err := spec.Owner.release(ctx, tx); err != nil {
+		return 0, err
+	}
 	if removal == Retain || len(gone) == 0 {
 		return 0, nil
 	}
@@ -36,14 +39,27 @@ func Remove(ctx context.Context, tx pgx.Tx, spec Spec, gone []Row, removal Remov
 	if err := t.lock(ctx, tx, spec); err != nil {
 		return 0, err
 	}
-	return t.remove(ctx, tx, spec, gone, spec.Keys, removal, nil)
+	r, err := t.stageRemoval(ctx, tx, spec, gone, spec.Keys, removal, nil)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.remove(ctx, tx)
+	if err != nil {
+		// The transaction is of no use any more, so nothing can be looked up.
+		return 0, &refusal{text: fmt.Sprintf("nothing was removed: %s: %s", t, message(err)), err: err}
+	}
+	return n, nil
 }
 
-// remove takes the rows out that gone names, leaving those that a declared row has the key of; declared may be nil.
-func (t *Table) remove(ctx context.Context, tx pgx.Tx, spec Spec, gone []Row, goneKeys []string, removal Removal, declared *staged) (int, error) {
+// removed are rows that are to be taken out.
+type removed struct{ statement string }
+
+// stageRemoval prepares to take the rows out that gone names, leaving those that a declared row has the key of, and those of
+// other owners; declared may be nil.
+func (t *Table) stageRemoval(ctx context.Context, tx pgx.Tx, spec Spec, gone []Row, goneKeys []string, removal Removal, declared *staged) (*removed, error) {
 	for _, k := range goneKeys {
 		if _, ok := t.Columns[k]; !ok {
-			return 0, fmt.Errorf("%s has lost its key column %s, so the rows to remove cannot be found", t, k)
+			return nil, fmt.Errorf("%s has lost its key column %s, so the rows to remove cannot be found", t, k)
 		}
 	}
 	keysOnly := make([]Row, len(gone))
@@ -54,29 +70,38 @@ func (t *Table) remove(ctx context.Context, tx pgx.Tx, spec Spec, gone []Row, go
 		}
 	}
 	// A key that its column cannot hold (any more) is the key of no row.
-	removed, err := t.stage(ctx, tx, goneKeys, keysOnly, 0)
+	staged, err := t.stage(ctx, tx, goneKeys, keysOnly, 0)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	condition := onKeys(goneKeys, "t", "g")
+	condition := staged.onKeys(goneKeys, "t", "g")
 	if declared != nil {
-		condition += fmt.Sprintf(" AND NOT EXISTS (SELECT FROM %s d WHERE %s)", declared.table, onKeys(spec.Keys, "t", "d"))
+		condition += fmt.Sprintf(" AND NOT EXISTS (SELECT FROM %s d WHERE %s)", declared.table, declared.onKeys(spec.Keys, "t", "d"))
 	}
-	statement := fmt.Sprintf("DELETE FROM %s t USING %s g WHERE %s", t.Identifier(), removed.table, condition)
-	if removal == SoftDelete {
-		soft := pgx.Identifier{spec.SoftDelete}.Sanitize()
-		if _, ok := t.Columns[spec.SoftDelete]; !ok {
-			return 0, fmt.Errorf("%s has no column %s to mark deleted rows in", t, spec.SoftDelete)
-		}
-		sets := soft + " = now()"
-		if _, ok := t.Columns[spec.UpdatedAt]; ok {
-			sets += ", " + pgx.Identifier{spec.UpdatedAt}.Sanitize() + " = now()"
-		}
-		statement = fmt.Sprintf("UPDATE %s t SET %s FROM %s g WHERE t.%s IS NULL AND %s", t.Identifier(), sets, removed.table, soft, condition)
-	}
-	tag, err := tx.Exec(ctx, statement)
+	others, err := t.otherClaims(ctx, tx, spec)
 	if err != nil {
-		return 0, t.refusal(err, "", slices.ContainsFunc(gone, func(r Row) bool { return r.Secret }))
+		return nil, err
 	}
-	return int(tag.RowsAffected()), nil
+	for _, o := range others {
+		if owned := t.ownedBy(o, "t"); owned != "" {
+			condition += " AND NOT " + owned
+		}
+	}
+	if removal == Delete {
+		return &removed{fmt.Sprintf("DELETE FROM %s t USING %s g WHERE %s", t.Identifier(), staged.table, condition)}, nil
+	}
+	soft := pgx.Identifier{spec.SoftDelete}.Sanitize()
+	if _, ok := t.Columns[spec.SoftDelete]; !ok {
+		return nil, fmt.Errorf("%s has no column %s to mark deleted rows in", t, spec.SoftDelete)
+	}
+	sets := soft + " = now()"
+	if _, ok := t.Columns[spec.UpdatedAt]; ok {
+		sets += ", " + pgx.Identifier{spec.UpdatedAt}.Sanitize() + " = now()"
+	}
+	return &removed{fmt.Sprintf("UPDATE %s t SET %s FROM %s g WHERE t.%s IS NULL AND %s", t.Identifier(), sets, staged.table, soft, condition)}, nil
+}
+
+func (r *removed) remove(ctx context.Context, tx pgx.Tx) (int, error) {
+	tag, err := tx.Exec(ctx, r.statement)
+	return int(tag.RowsAffected()), err
 }

@@ -10,6 +10,8 @@ type Spec struct {
 	CreatedAt, UpdatedAt string
 	// SoftDelete is the column that a soft delete sets, "" where there is none.
 	SoftDelete string
+	// Owner is the resource that declares the rows.
+	Owner Owner
 }
 
 // Row is one declared row.
@@ -18,6 +20,8 @@ type Row struct {
 	Name string
 	// Values by column: nil, bool, float64, string, []any or map[string]any. A missing column is not managed in this row.
 	Values map[string]any
+	// OnlyNew are columns whose value is for a new row: in a row that is there they are neither compared nor written.
+	OnlyNew []string
 	// Pending are the columns that get a value which is not known yet.
 	Pending []string
 	// Secret keeps the row's values out of messages.

@@ -1,13 +1,17 @@
 package pgdb
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -21,6 +25,9 @@ type Settings struct {
 	SSLMode        string
 	SSLRootCert    string
 	ConnectTimeout time.Duration
+	// LockTimeout is how long a statement waits for a lock, 60 s unless set: what somebody holds locked makes an error, not an
+	// endless wait.
+	LockTimeout time.Duration
 }
 
 // SSLModes are the values that SSLMode may have, as libpq names them.
@@ -33,15 +40,24 @@ func (s Settings) Address() string {
 
 // session makes what a value looks like independent of the server's settings.
 var session = map[string]string{
-	"application_name":   "pulumi pgrows",
+	"application_name": "pulumi pgrows",
+	// Whatever the database's own encoding is, what is sent and read is UTF-8, and the server converts it.
+	"client_encoding":    "UTF8",
 	"TimeZone":           "UTC",
 	"DateStyle":          "ISO, YMD",
 	"IntervalStyle":      "postgres",
 	"bytea_output":       "hex",
 	"extra_float_digits": "1",
-	// A table that somebody holds locked makes an error, not an endless wait.
-	"lock_timeout": "60s",
 }
+
+const (
+	defaultLockTimeout = time.Minute
+	// maxConns is more than an engine asks for at once by default on a small machine, so that some waiting for locks do not
+	// keep the others from looking.
+	maxConns = 16
+	// hangUp is how long a connection has to answer a cancelled statement.
+	hangUp = 3 * time.Second
+)
 
 func (s Settings) config() (*pgxpool.Config, error) {
 	mode := s.SSLMode
@@ -65,10 +81,15 @@ func (s Settings) config() (*pgxpool.Config, error) {
 	if s.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
 	}
-	cfg.ConnConfig.RuntimeParams = session
+	cfg.ConnConfig.RuntimeParams = maps.Clone(session)
+	cfg.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(cmp.Or(s.LockTimeout, defaultLockTimeout).Milliseconds(), 10)
+	// A cancelled statement ends on the server too, instead of going on waiting for a lock and writing after all.
+	cfg.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: hangUp}
+	}
 	// Tables change between two uses of a connection, and a prepared statement would remember their old shape.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	cfg.MaxConns, cfg.MinConns = 4, 0
+	cfg.MaxConns, cfg.MinConns = maxConns, 0
 	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = 5*time.Second, 5*time.Second
 	return cfg, nil
 }

@@ -42,3 +42,12 @@ func (s Settings) unreachable(err error) error {
 	}
 	return &UnreachableError{Address: s.Address(), Reason: reason, Err: err}
 }
+
+// message is what an error says without values.
+func message(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Message
+	}
+	return err.Error()
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,8 +52,8 @@ type Database struct {
 	conn     *pgx.Conn
 }
 
-// New creates a database that goes with the test.
-func New(t testing.TB) *Database {
+// New creates a database that goes with the test, with options of CREATE DATABASE.
+func New(t testing.TB, options ...string) *Database {
 	t.Helper()
 	ctx := context.Background()
 	name := fmt.Sprintf("test_%d", count.Add(1))
@@ -61,7 +62,7 @@ func New(t testing.TB) *Database {
 		t.Fatal(err)
 	}
 	defer admin.Close(ctx)
-	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name+" "+strings.Join(options, " ")); err != nil {
 		t.Fatal(err)
 	}
 	d := &Database{t: t, Settings: pgdb.Settings{Host: server.Host, Port: server.Port, Database: name, Username: "owner", Password: Password, ConnectTimeout: 5 * time.Second}}
@@ -70,6 +71,7 @@ func New(t testing.TB) *Database {
 		t.Fatal(err)
 	}
 	cfg.Database = name
+	cfg.RuntimeParams["client_encoding"] = "UTF8"
 	if d.conn, err = pgx.ConnectConfig(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ var configDocs = map[string]doc{
 	"host":     {"Name or address of the database server, as it is reached from where Pulumi runs, without a port.", `"db.example.com"`},
 	"port":     {"Port of the database server.", `5432`},
 	"database": {"Name of the database.", `"plan_charge"`},
-	"username": {"User to log in as. It needs SELECT, INSERT and UPDATE on the tables (DELETE where rows are deleted) and TEMPORARY on the database.", `"owner"`},
+	"username": {"User to log in as. It needs SELECT, INSERT and UPDATE on the tables (DELETE where rows are deleted) and TEMPORARY on the database; with CREATE on it, or rights on plan_charge.owned_rows, it is remembered there whose rows are whose.", `"owner"`},
 	"password": {"Password of the user. It is kept secret, and no message holds it.", `"correct horse battery staple"`},
 	"sslMode":  {"How TLS is used: " + strings.Join(pgdb.SSLModes, ", ") + ".", `"verify-full"`},
 	"sslRootCert": {

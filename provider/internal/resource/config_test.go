@@ -79,10 +79,14 @@ func TestNothingIsOpenedBeforeItIsNeeded(t *testing.T) {
 	if _, err := w.server.Diff(p.DiffRequest{ID: s.id, Urn: rowsURN, State: s.state, Inputs: s.inputs}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.server.Delete(p.DeleteRequest{ID: s.id, Urn: rowsURN, Properties: s.state}); err != nil {
+	if err := w.server.Delete(p.DeleteRequest{ID: s.id, Urn: rowsURN, Properties: s.state.Delete("owner")}); err != nil {
 		t.Fatal(err)
 	}
 	if w.store.uses != 0 {
 		t.Errorf("the database was used %d times for a diff and a delete that retains", w.store.uses)
+	}
+	w.store.down = true
+	if err := w.server.Delete(p.DeleteRequest{ID: s.id, Urn: rowsURN, Properties: s.state}); err != nil {
+		t.Errorf("a delete that retains needs the database: %v", err)
 	}
 }

@@ -17,9 +17,23 @@ import (
 type connector struct {
 	open func(pgdb.Settings) Store
 
-	mu     sync.Mutex
-	store  Store
-	warned bool
+	mu       sync.Mutex
+	store    Store
+	warned   bool
+	provider string // the URN of the provider, "" where it is not known
+}
+
+// called remembers the URN of the provider.
+func (c *connector) called(urn string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.provider = urn
+}
+
+func (c *connector) urn() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.provider
 }
 
 func (c *connector) get(ctx context.Context) Store {

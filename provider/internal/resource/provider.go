@@ -47,14 +47,16 @@ func New(open func(pgdb.Settings) Store) p.Provider {
 		},
 	})
 	provider.CheckConfig = func(_ context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+		c.called(string(req.Urn))
 		inputs, failures := checkConfig(req.Inputs)
 		return p.CheckResponse{Inputs: inputs, Failures: failures}, nil
 	}
 	provider.DiffConfig = diffConfig
 	cancel := provider.Cancel
 	provider.Cancel = func(ctx context.Context) error {
+		err := cancel(ctx) // first: closing waits for what is running
 		c.close()
-		return cancel(ctx)
+		return err
 	}
 	configure := provider.Configure
 	provider.Configure = func(ctx context.Context, req p.ConfigureRequest) error {

@@ -11,10 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
+	presource "github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
 	"plan-charge/provider/internal/pgdb"
 	"plan-charge/provider/internal/rowid"
+	"plan-charge/provider/internal/value"
 )
 
 var _ infer.InferredResource = (*rows)(nil)
@@ -23,6 +25,7 @@ var _ infer.InferredResource = (*rows)(nil)
 type rows struct {
 	infer.InferredResource
 	connector *connector
+	program   program
 }
 
 // Check refuses mistakes and puts the rows in order by key.
@@ -31,6 +34,9 @@ func (r *rows) Check(ctx context.Context, req p.CheckRequest) (p.CheckResponse, 
 	in.check(req.Inputs)
 	if len(in.failures) > 0 {
 		return p.CheckResponse{Inputs: req.Inputs, Failures: in.failures}, nil
+	}
+	if failures := r.program.declare(req.Urn, in); len(failures) > 0 {
+		return p.CheckResponse{Inputs: req.Inputs, Failures: failures}, nil
 	}
 	r.connector.notice(ctx)
 	return p.CheckResponse{Inputs: in.normal(req.Inputs)}, nil
@@ -41,78 +47,89 @@ func (r *rows) Create(ctx context.Context, req p.CreateRequest) (p.CreateRespons
 	in := decode(req.Properties)
 	resp := p.CreateResponse{ID: in.id()}
 	if req.DryRun {
-		r.foresee(ctx, in)
-		resp.Properties = in.state(req.Properties, nil)
+		r.foresee(ctx, req.Urn, in, "")
+		resp.Properties = in.state(req.Properties, nil).Set(ownerKey, property.New(property.Computed))
 		return resp, nil
 	}
-	table, err := r.apply(ctx, in, nil)
+	owner := newOwner()
+	table, err := r.apply(ctx, r.owner(req.Urn, owner, in), in, nil)
 	if err != nil {
 		return resp, err
 	}
-	resp.Properties = in.state(req.Properties, table)
+	resp.Properties = in.state(req.Properties, table).Set(ownerKey, property.New(owner))
 	return resp, nil
 }
 
-// Update writes what differs and treats rows that left the program as declared.
+// Update writes what differs and treats rows that left the program as declared. What ignoreChanges names stays as it is.
 func (r *rows) Update(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
-	in := decode(req.Inputs)
-	if req.DryRun {
-		r.foresee(ctx, in)
-		return p.UpdateResponse{Properties: in.state(req.Inputs, nil)}, nil
+	in, old := decode(req.Inputs), decode(req.State)
+	if err := in.ignore(req.IgnoreChanges, old); err != nil {
+		return p.UpdateResponse{}, err
 	}
-	table, err := r.apply(ctx, in, decode(req.State))
+	owner := ownerOf(req.State)
+	if req.DryRun {
+		r.foresee(ctx, req.Urn, in, owner)
+		id := property.New(owner)
+		if owner == "" {
+			id = property.New(property.Computed)
+		}
+		return p.UpdateResponse{Properties: in.state(req.Inputs, nil).Set(ownerKey, id)}, nil
+	}
+	if owner == "" {
+		owner = newOwner()
+	}
+	table, err := r.apply(ctx, r.owner(req.Urn, owner, in), in, old)
 	if err != nil {
 		return p.UpdateResponse{}, err
 	}
-	return p.UpdateResponse{Properties: in.state(req.Inputs, table)}, nil
+	return p.UpdateResponse{Properties: in.state(req.Inputs, table).Set(ownerKey, property.New(owner))}, nil
 }
 
 // Delete treats all rows as rows that left the program.
 func (r *rows) Delete(ctx context.Context, req p.DeleteRequest) error {
 	in := decode(req.Properties)
+	log := p.GetLogger(ctx)
+	spec := in.spec()
+	spec.Owner = r.owner(req.Urn, ownerOf(req.Properties), in)
 	if in.onRemove == pgdb.Retain {
-		p.GetLogger(ctx).Info(fmt.Sprintf("%d rows stay in %s.%s (onRemove: retain)", len(in.rows), in.schema, in.table))
-		return nil
+		log.Info(fmt.Sprintf("%d rows stay in %s.%s (onRemove: retain)", len(in.rows), in.schema, in.table))
+		if spec.Owner.ID == "" {
+			return nil
+		}
 	}
 	gone, _, err := in.known()
 	if err != nil {
 		return err
 	}
-	return r.connector.get(ctx).Change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := pgdb.Remove(ctx, tx, in.spec(), gone, in.onRemove)
+	err = r.connector.get(ctx).Change(pgdb.WithNotice(ctx, log.Info), func(ctx context.Context, tx pgx.Tx) error {
+		_, err := pgdb.Remove(ctx, tx, spec, gone, in.onRemove)
 		return err
 	})
+	if err != nil && in.onRemove == pgdb.Retain { // nothing of the table was to change
+		log.Warning(fmt.Sprintf("the database still remembers that the rows of %s.%s belong to this resource: %v", in.schema, in.table, err))
+		return nil
+	}
+	return err
 }
 
 // apply makes the table hold the rows. Nothing is written unless all of it can be.
-func (r *rows) apply(ctx context.Context, in, old *inputs) (*pgdb.Table, error) {
+func (r *rows) apply(ctx context.Context, owner pgdb.Owner, in, old *inputs) (*pgdb.Table, error) {
 	declared, _, err := in.known()
 	if err != nil {
 		return nil, err
 	}
-	var gone []pgdb.Row
-	goneKeys := in.keys
-	if old != nil {
-		goneKeys = old.keys
-		labels := map[string]bool{}
-		for _, row := range in.rows {
-			labels[row.label] = true
-		}
-		before, positions, err := old.known()
-		if err != nil {
-			return nil, err
-		}
-		for i, row := range before {
-			if !labels[old.rows[positions[i]].label] || !slices.Equal(old.keys, in.keys) {
-				gone = append(gone, row)
-			}
-		}
+	gone, goneKeys, err := in.gone(old)
+	if err != nil {
+		return nil, err
 	}
+	log := p.GetLogger(ctx)
+	spec := in.spec()
+	spec.Owner = owner
 	var table *pgdb.Table
 	var outcome pgdb.Outcome
-	err = r.connector.get(ctx).Change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err = r.connector.get(ctx).Change(pgdb.WithNotice(ctx, log.Info), func(ctx context.Context, tx pgx.Tx) error {
 		var err error
-		table, outcome, err = pgdb.Apply(ctx, tx, in.spec(), declared, gone, goneKeys, in.onRemove)
+		table, outcome, err = pgdb.Apply(ctx, tx, spec, declared, gone, goneKeys, in.onRemove)
 		return err
 	})
 	if errors.Is(err, pgdb.ErrNoTable) {
@@ -121,7 +138,6 @@ func (r *rows) apply(ctx context.Context, in, old *inputs) (*pgdb.Table, error) 
 	if err != nil {
 		return nil, err
 	}
-	log := p.GetLogger(ctx)
 	retained := 0
 	if in.onRemove == pgdb.Retain {
 		retained = len(gone)
@@ -144,15 +160,14 @@ func (r *rows) apply(ctx context.Context, in, old *inputs) (*pgdb.Table, error) 
 	if len(counts) > 0 {
 		log.Info(fmt.Sprintf("%s: %s", table, strings.Join(counts, ", ")))
 	}
-	if len(outcome.Unsettled) > 0 {
-		log.Warning(fmt.Sprintf("%s: the table does not keep what was written to %s; a trigger or rule changes it, and every refresh will report it",
-			table, strings.Join(outcome.Unsettled, ", ")))
+	for _, warning := range outcome.Warnings {
+		log.Warning(fmt.Sprintf("%s: %s", table, warning))
 	}
 	return table, nil
 }
 
 // foresee tells, in a preview, what the database would not take and what adopting changes, as far as it can be seen.
-func (r *rows) foresee(ctx context.Context, in *inputs) {
+func (r *rows) foresee(ctx context.Context, urn presource.URN, in *inputs, owner string) {
 	if len(in.unknown) > 0 {
 		return
 	}
@@ -162,8 +177,13 @@ func (r *rows) foresee(ctx context.Context, in *inputs) {
 		log.Warning(err.Error())
 		return
 	}
+	if owner == "" {
+		owner = "(new)" // no resource is called so
+	}
+	spec := in.spec()
+	spec.Owner = r.owner(urn, owner, in)
 	err = r.connector.get(ctx).Glance(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return pgdb.Check(ctx, tx, in.spec(), declared)
+		return pgdb.Check(ctx, tx, spec, declared)
 	})
 	var problems *pgdb.ProblemsError
 	switch {
@@ -208,10 +228,38 @@ func (r *rows) Read(ctx context.Context, req p.ReadRequest) (p.ReadResponse, err
 		kept.Properties = kept.Properties.Set(notSeenKey, property.New(notSeen(err)))
 		return kept, nil
 	}
-	in.report(ctx, table, positions, differences)
+	in.report(ctx, table, positions, unheard(in, decode(req.Properties), table, positions, differences))
 	in.observe(table, positions, differences)
 	kept.Properties = in.state(source.Delete(notSeenKey), table)
+	if owner := ownerOf(req.Properties); owner != "" {
+		kept.Properties = kept.Properties.Set(ownerKey, property.New(owner))
+	}
 	return kept, nil
+}
+
+// unheard leaves those differences that the state does not know from an earlier look, such as one that ignoreChanges left.
+func unheard(in, known *inputs, table *pgdb.Table, positions []int, differences []pgdb.Difference) []pgdb.Difference {
+	before := map[string]row{}
+	for _, r := range known.rows {
+		before[r.label] = r
+	}
+	var left []pgdb.Difference
+	for _, d := range differences {
+		was, had := before[in.rows[positions[d.Index]].label]
+		fresh := pgdb.Difference{Index: d.Index, Missing: d.Missing, Live: maps.Clone(d.Live)}
+		maps.DeleteFunc(fresh.Live, func(c string, live any) bool {
+			cell, ok := was.cells[c]
+			if !ok {
+				return false
+			}
+			plain, err := fromProperty(cell)
+			return err == nil && value.Same(plain, live, table.Columns[c].Type)
+		})
+		if d.Missing && had || len(fresh.Live) > 0 {
+			left = append(left, fresh)
+		}
+	}
+	return left
 }
 
 // maxReported bounds how many rows a refresh names outside its diff.
@@ -220,6 +268,17 @@ const maxReported = 20
 // report names the rows and columns that somebody changed. The diff of a refresh does so too, but is only shown on request.
 func (in *inputs) report(ctx context.Context, table *pgdb.Table, positions []int, differences []pgdb.Difference) {
 	log := p.GetLogger(ctx)
+	var dropped []string
+	for _, r := range in.rows {
+		for c := range r.cells {
+			if _, there := table.Columns[c]; !there && !slices.Contains(dropped, c) {
+				dropped = append(dropped, c)
+			}
+		}
+	}
+	if slices.Sort(dropped); len(dropped) > 0 {
+		log.Info(fmt.Sprintf("%s has lost the column %s", table, strings.Join(dropped, ", ")))
+	}
 	for n, d := range differences {
 		if n == maxReported {
 			log.Info(fmt.Sprintf("%s: %d more rows differ", table, len(differences)-n))
@@ -230,8 +289,24 @@ func (in *inputs) report(ctx context.Context, table *pgdb.Table, positions []int
 			log.Info(fmt.Sprintf("%s, row %s: was deleted", table, title))
 			continue
 		}
-		log.Info(fmt.Sprintf("%s, row %s: %s changed", table, title, strings.Join(slices.Sorted(maps.Keys(d.Live)), ", ")))
+		log.Info(fmt.Sprintf("%s, row %s: %s", table, title, changes(d.Live)))
 	}
+}
+
+// changes words what the table has in columns that differ. The engine draws a NULL like a column that is gone.
+func changes(live map[string]any) string {
+	var null, other []string
+	for _, c := range slices.Sorted(maps.Keys(live)) {
+		if live[c] == nil {
+			null = append(null, c+" is NULL")
+		} else {
+			other = append(other, c)
+		}
+	}
+	if len(other) > 0 {
+		null = append(null, strings.Join(other, ", ")+" changed")
+	}
+	return strings.Join(null, "; ")
 }
 
 // adopt reads the rows of a table that an import names.
@@ -244,12 +319,15 @@ func (r *rows) adopt(ctx context.Context, req p.ReadRequest) (p.ReadResponse, er
 		Schema: id.Schema, Table: id.Table, Keys: id.KeyColumns,
 		CreatedAt: id.CreatedAtColumn, UpdatedAt: id.UpdatedAtColumn, SoftDelete: id.SoftDeleteColumn,
 	}
+	spec.Owner = r.owner(req.Urn, "(imported)", &inputs{schema: id.Schema, table: id.Table})
 	var table *pgdb.Table
 	var found []pgdb.Row
 	err = r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var err error
-		table, found, err = pgdb.List(ctx, tx, spec, id.Columns)
-		return err
+		if table, found, err = pgdb.List(ctx, tx, spec, id.Columns); err != nil {
+			return err
+		}
+		return pgdb.Unowned(ctx, tx, spec, table, found)
 	})
 	if errors.Is(err, pgdb.ErrNoTable) {
 		return p.ReadResponse{}, nil

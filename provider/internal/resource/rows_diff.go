@@ -20,8 +20,12 @@ const maxShown = 1000
 
 // Diff says which columns of which rows would change, with the types that the state remembers and no connection.
 func (r *rows) Diff(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
+	ignored, err := ignoredPaths(req.IgnoreChanges)
+	if err != nil {
+		return p.DiffResponse{}, err
+	}
 	d := &differ{
-		old: decode(req.State), new: decode(req.Inputs), types: rememberedTypes(req.State), ignore: req.IgnoreChanges,
+		old: decode(req.State), new: decode(req.Inputs), types: rememberedTypes(req.State), ignore: ignored,
 		found: map[string]p.PropertyDiff{},
 	}
 	d.settings()
@@ -42,7 +46,7 @@ func (r *rows) Diff(ctx context.Context, req p.DiffRequest) (p.DiffResponse, err
 type differ struct {
 	old, new *inputs
 	types    map[string]value.Type
-	ignore   []string
+	ignore   []resource.PropertyPath
 	found    map[string]p.PropertyDiff
 
 	shown, omitted int // rows that are named, and rows beyond
@@ -50,13 +54,10 @@ type differ struct {
 }
 
 func (d *differ) add(kind p.DiffKind, path ...any) {
-	at := resource.PropertyPath(path)
-	for _, ignored := range d.ignore {
-		if p, err := resource.ParsePropertyPath(ignored); err == nil && p.Contains(at) {
-			return
-		}
+	if ignores(d.ignore, path...) {
+		return
 	}
-	d.found[at.String()] = p.PropertyDiff{Kind: kind}
+	d.found[resource.PropertyPath(path).String()] = p.PropertyDiff{Kind: kind}
 }
 
 // settings compares everything but the rows.
@@ -161,13 +162,9 @@ func (d *differ) cells(old *row, r row) {
 		kind := p.Update
 		switch {
 		case !had && !managed:
-			kind = p.Add // what the table has there was never looked at
+			kind = p.Add // the table has no such column, or it was never looked at
 		case d.same(before, cell, c):
 			continue
-		case !had || before.IsNull():
-			kind = p.Add
-		case cell.IsNull():
-			kind = p.Delete
 		}
 		changed = append(changed, func() { d.add(kind, "rows", r.label, c) })
 	}
@@ -213,6 +210,9 @@ func (d *differ) canonicalKey(r row, keys []string) (string, bool) {
 		c, ok := value.Canonical(plain, d.types[k])
 		if !ok {
 			return "", false
+		}
+		if d.types[k].Base == "citext" {
+			c = strings.ToLower(c)
 		}
 		b.WriteString(strconv.Quote(c))
 	}

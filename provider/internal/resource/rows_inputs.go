@@ -49,6 +49,8 @@ type row struct {
 	cells map[string]property.Value
 	// unknown means that the row as a whole is not known yet.
 	unknown bool
+	// ignored are columns whose value is written to a new row only.
+	ignored []string
 }
 
 func (in *inputs) refuse(path, reason string, args ...any) {
@@ -162,6 +164,7 @@ func (in *inputs) readRows(v property.Value) {
 	default:
 		in.refuse("rows", "is not a list of rows")
 	}
+	in.tellApart()
 	for _, r := range in.rows {
 		for _, k := range in.keys {
 			in.hidden = in.hidden || r.cells[k].Secret()
@@ -202,7 +205,12 @@ func (in *inputs) complete(r *row) {
 }
 
 // label is the row's key as a name, or "" where it is not known, incomplete or unusable.
-func (in *inputs) label(r row) string {
+func (in *inputs) label(r row) string { return in.labelBy(r, rowid.Label) }
+
+// exactLabel is the label of a key as it is written.
+func (in *inputs) exactLabel(r row) string { return in.labelBy(r, rowid.ExactLabel) }
+
+func (in *inputs) labelBy(r row, name func(columns, values []string) string) string {
 	if len(in.keys) == 0 {
 		return ""
 	}
@@ -220,7 +228,28 @@ func (in *inputs) label(r row) string {
 			return ""
 		}
 	}
-	return rowid.Label(in.keys, values)
+	return name(in.keys, values)
+}
+
+// tellApart gives rows labels as their keys are written where the usual ones are alike: text that looks like a uuid may differ
+// in the case of its letters.
+func (in *inputs) tellApart() {
+	first := map[string]int{}
+	for i := range in.rows {
+		label := in.rows[i].label
+		if label == "" {
+			continue
+		}
+		other, twice := first[label]
+		if !twice {
+			first[label] = i
+			continue
+		}
+		if a, b := in.exactLabel(in.rows[other]), in.exactLabel(in.rows[i]); a != b {
+			in.rows[other].label, in.rows[other].name = a, a
+			in.rows[i].label, in.rows[i].name = b, b
+		}
+	}
 }
 
 // title names a row in messages.
@@ -285,7 +314,7 @@ func (in *inputs) known() ([]pgdb.Row, []int, error) {
 		if r.label == "" {
 			continue
 		}
-		d := pgdb.Row{Name: in.title(r), Values: make(map[string]any, len(r.cells)), Secret: in.hidden}
+		d := pgdb.Row{Name: in.title(r), Values: make(map[string]any, len(r.cells)), Secret: in.hidden, OnlyNew: r.ignored}
 		for c, cell := range r.cells {
 			if cell.HasComputed() {
 				d.Pending = append(d.Pending, c)
@@ -302,4 +331,27 @@ func (in *inputs) known() ([]pgdb.Row, []int, error) {
 		positions = append(positions, i)
 	}
 	return rows, positions, nil
+}
+
+// gone returns the rows of the old inputs that the new ones do not declare, and the columns that they are found by. One that
+// is declared in another spelling may be among them: the database tells.
+func (in *inputs) gone(old *inputs) ([]pgdb.Row, []string, error) {
+	if old == nil {
+		return nil, in.keys, nil
+	}
+	labels := map[string]bool{}
+	for _, r := range in.rows {
+		labels[in.exactLabel(r)] = true
+	}
+	before, positions, err := old.known()
+	if err != nil {
+		return nil, nil, err
+	}
+	var gone []pgdb.Row
+	for i, row := range before {
+		if !labels[old.exactLabel(old.rows[positions[i]])] || !slices.Equal(old.keys, in.keys) {
+			gone = append(gone, row)
+		}
+	}
+	return gone, old.keys, nil
 }

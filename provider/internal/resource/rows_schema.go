@@ -50,6 +50,7 @@ type RowsState struct {
 	RowCount         int                       `pulumi:"rowCount"`
 	ColumnTypes      map[string]ColumnType     `pulumi:"columnTypes"`
 	NotSeen          *string                   `pulumi:"notSeen,optional"`
+	Owner            *string                   `pulumi:"owner,optional"`
 }
 
 // ColumnType is what is remembered of a column's type.
@@ -74,7 +75,8 @@ func (r *Rows) Annotate(a infer.Annotator) {
 	a.SetToken("index", "Rows")
 	a.Describe(&r, "Rows of one table that the program owns, such as reference data. Rows that are there already are adopted, "+
 		"only what differs is written, all in one transaction, and rows that the program does not name are left alone. "+
-		"A refresh reports changed values and missing rows; the next update mends them. Values are compared as PostgreSQL compares them.\n\n"+
+		"A refresh reports changed values and missing rows; the next update mends them. Values are compared as PostgreSQL compares them, and where that calls different texts equal (citext, interval), as texts.\n\n"+
+		"A row belongs to one resource, whatever the program, the stack and the provider: the table plan_charge.owned_rows remembers it.\n\n"+
 		"The table itself is never created or dropped.\n\n"+
 		"Import existing rows by table and key: `pulumi import pgrows:index:Rows name public.organizations/id`, or with columns of the database's own "+
 		"`'public.organizations/id?createdAtColumn=created_at&updatedAtColumn=updated_at&softDeleteColumn=deleted_at'`.")
@@ -121,6 +123,10 @@ func (r *RowsState) Annotate(a infer.Annotator) {
 		"rows":     {"The rows as they were last read or written, by key.", `{"id=1": {"id": 1, "name": "Default Organization"}}`},
 		"rowCount": {"How many rows the program owns.", `1`},
 		notSeenKey: {"Why the last refresh could not look at the table; absent where it could.", `"not seen: no connection to db.example.com:5432: connection refused"`},
+		ownerKey: {
+			"By what the database knows the resource (table plan_charge.owned_rows), so that no other one takes its rows; absent until the resource first writes.",
+			`"rows-5GTV4ZSUXPFRA7KPJOKZTSMKKQ"`,
+		},
 		"columnTypes": {
 			"Types of the columns, remembered so that a preview can compare values without a connection.",
 			`{"id": {"name": "integer", "base": "int4", "element": ""}}`,

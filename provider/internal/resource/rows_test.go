@@ -53,7 +53,7 @@ func TestLifeOfReferenceRows(t *testing.T) {
 	w.db.Exec(rewind)
 	w.db.Exec(`UPDATE organizations SET name = 'x', deleted_at = '2024-02-03 04:05:06Z' WHERE id = '` + one + `'; DELETE FROM organizations WHERE id = '` + two + `'`)
 	drifted, drift := w.refresh(s)
-	equal(t, "refresh", drift, `add rows["id=`+two+"\"]\n"+`delete rows["id=`+one+`"].deleted_at`+"\n"+`update rows["id=`+one+`"].name`)
+	equal(t, "refresh", drift, `add rows["id=`+two+"\"]\n"+`update rows["id=`+one+`"].deleted_at`+"\n"+`update rows["id=`+one+`"].name`)
 	equal(t, "what refresh saw", show(drifted.state.Get("rows")), `{"id=`+one+`":{"deleted_at":"2024-02-03 04:05:06+00","id":"`+one+`","name":"x"}}`)
 	_, again := w.refresh(drifted)
 	equal(t, "refresh again", again, drift)
@@ -231,7 +231,9 @@ func TestValuesAreComparedAsPostgreSQLDoes(t *testing.T) {
 		{"c", `"a  "`, `'a'`, true, true},
 		{"big", `"9007199254740993"`, `9007199254740993`, true, false},
 		{"big", `"9007199254740993"`, `9007199254740992`, false, false},
-		{"iv", `"1 day"`, `'24:00:00'`, true, true},
+		{"iv", `"1 day"`, `'24:00:00'`, false, false},
+		{"iv", `"1 mon"`, `'30 days'`, false, false},
+		{"iv", `"24 hours"`, `'24:00:00'`, true, true},
 		{"ip", `"10.0.0.1/32"`, `'10.0.0.1'`, true, true},
 		{"m", `null`, `NULL`, true, false},
 		{"m", `null`, `'ok'`, false, false},
@@ -567,7 +569,7 @@ func TestRowsWithDifferentColumns(t *testing.T) {
 	equal(t, "drift", drift, "")
 	w.db.Exec(`UPDATE items SET b = 'by hand' WHERE id = 2`)
 	_, drift = w.refresh(s)
-	equal(t, "drift", drift, `delete rows["id=2"].b`)
+	equal(t, "drift", drift, `update rows["id=2"].b`)
 }
 
 func TestAnotherKeyOrTable(t *testing.T) {

@@ -64,13 +64,17 @@ func (s *store) Change(ctx context.Context, f func(context.Context, pgx.Tx) erro
 // world is a provider that is configured for a fresh database.
 type world struct {
 	t      *testing.T
+	urn    presource.URN // of the rows
 	db     *pgtest.Database
 	store  *store
 	server integration.Server
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, db: pgtest.New(t)}
+func newWorld(t *testing.T) *world { return newWorldIn(t, pgtest.New(t)) }
+
+// newWorldIn is a provider of its own, as another program has one, for a database.
+func newWorldIn(t *testing.T, db *pgtest.Database) *world {
+	w := &world{t: t, urn: rowsURN, db: db}
 	w.store = &store{Store: pgdb.New(w.db.Settings)}
 	t.Cleanup(w.store.Close)
 	open := func(got pgdb.Settings) resource.Store {
@@ -145,7 +149,7 @@ func show(v property.Value) string {
 
 func (w *world) check(inputs property.Map) property.Map {
 	w.t.Helper()
-	resp, err := w.server.Check(p.CheckRequest{Urn: rowsURN, Inputs: inputs})
+	resp, err := w.server.Check(p.CheckRequest{Urn: w.urn, Inputs: inputs})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -173,14 +177,14 @@ func (w *world) create(inputs property.Map) resourceState {
 func (w *world) tryCreate(inputs property.Map) (resourceState, error) {
 	w.t.Helper()
 	checked := w.check(inputs)
-	resp, err := w.server.Create(p.CreateRequest{Urn: rowsURN, Properties: checked})
+	resp, err := w.server.Create(p.CreateRequest{Urn: w.urn, Properties: checked})
 	return resourceState{resp.ID, checked, resp.Properties}, err
 }
 
 // diff returns the changed paths as "kind path", sorted.
 func (w *world) diff(s resourceState, inputs property.Map) string {
 	w.t.Helper()
-	resp, err := w.server.Diff(p.DiffRequest{ID: s.id, Urn: rowsURN, State: s.state, OldInputs: s.inputs, Inputs: inputs})
+	resp, err := w.server.Diff(p.DiffRequest{ID: s.id, Urn: w.urn, State: s.state, OldInputs: s.inputs, Inputs: inputs})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -212,7 +216,7 @@ func sortedLines(lines []string) string {
 func (w *world) update(s resourceState, inputs property.Map) resourceState {
 	w.t.Helper()
 	checked := w.check(inputs)
-	resp, err := w.server.Update(p.UpdateRequest{ID: s.id, Urn: rowsURN, State: s.state, OldInputs: s.inputs, Inputs: checked})
+	resp, err := w.server.Update(p.UpdateRequest{ID: s.id, Urn: w.urn, State: s.state, OldInputs: s.inputs, Inputs: checked})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -222,7 +226,7 @@ func (w *world) update(s resourceState, inputs property.Map) resourceState {
 // refresh reads and returns the new state and what the engine would show as drift.
 func (w *world) refresh(s resourceState) (resourceState, string) {
 	w.t.Helper()
-	resp, err := w.server.Read(p.ReadRequest{ID: s.id, Urn: rowsURN, Properties: s.state, Inputs: s.inputs})
+	resp, err := w.server.Read(p.ReadRequest{ID: s.id, Urn: w.urn, Properties: s.state, Inputs: s.inputs})
 	if err != nil {
 		w.t.Fatal(err)
 	}

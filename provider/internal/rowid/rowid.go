@@ -13,16 +13,25 @@ import (
 
 var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
 
-// Label names a row by its key, such as id=1 or tenant=acme,code=a b. Rows with different keys have different labels. A
-// uuid is written in small letters, so that its label does not depend on how somebody typed it.
+// Label names a row by its key, such as id=1 or tenant=acme,code=a b. Rows with different keys have different labels, but
+// for the case of letters in what looks like a uuid: a uuid is written in small letters, so that its label does not depend on
+// how somebody typed it.
 func Label(columns, values []string) string {
-	parts := make([]string, len(columns))
-	for i, column := range columns {
-		v := values[i]
+	small := make([]string, len(values))
+	for i, v := range values {
 		if uuidForm.MatchString(v) {
 			v = strings.ToLower(v)
 		}
-		parts[i] = harmless(column) + "=" + harmless(v)
+		small[i] = v
+	}
+	return ExactLabel(columns, small)
+}
+
+// ExactLabel names a row by its key as it is written.
+func ExactLabel(columns, values []string) string {
+	parts := make([]string, len(columns))
+	for i, column := range columns {
+		parts[i] = harmless(column) + "=" + harmless(values[i])
 	}
 	return strings.Join(parts, ",")
 }

@@ -3,10 +3,13 @@
 package value
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -20,6 +23,8 @@ type Type struct {
 	Base string
 	// Element is the internal name of an array's elements, "" for other types.
 	Element string
+	// Delimiter separates the elements in an array's text; "" means a comma.
+	Delimiter string
 }
 
 // IsJSON says whether values are JSON documents.
@@ -56,7 +61,7 @@ func Text(v any, t Type) (*string, error) {
 		if !t.IsArray() {
 			return nil, fmt.Errorf("is a list, but the column is of type %s", t.Name)
 		}
-		s, err := arrayText(v, Type{Name: t.Element, Base: t.Element})
+		s, err := arrayText(v, Type{Name: t.Element, Base: t.Element}, cmp.Or(t.Delimiter, ","))
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +73,28 @@ func Text(v any, t Type) (*string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := fixed(s, t); err != nil {
+		return nil, err
+	}
 	return plain(s)
+}
+
+var (
+	timeTypes = []string{
+		"date", "time", "timetz", "timestamp", "timestamptz", "daterange", "tsrange", "tstzrange", "datemultirange", "tsmultirange", "tstzmultirange",
+	}
+	moving = regexp.MustCompile(`(?i)(?:^|[^a-z])(now|today|tomorrow|yesterday)(?:[^a-z]|$)`)
+)
+
+// fixed refuses words for a time that is another one at each look, so that the row would differ for ever.
+func fixed(s string, t Type) error {
+	if !slices.Contains(timeTypes, t.Base) && !slices.Contains(timeTypes, t.Element) {
+		return nil
+	}
+	if m := moving.FindStringSubmatch(s); m != nil {
+		return fmt.Errorf("says %q, which is another time whenever somebody looks: write the time itself, or let the database set the column (createdAtColumn, updatedAtColumn)", strings.ToLower(m[1]))
+	}
+	return nil
 }
 
 // Scalar returns a string, number or bool as PostgreSQL reads it.
@@ -143,15 +169,15 @@ func checkNumbers(v any) error {
 }
 
 // arrayText writes an array literal: {1,2}, {{"a","b"},{NULL,"c"}}.
-func arrayText(list []any, element Type) (string, error) {
+func arrayText(list []any, element Type, delimiter string) (string, error) {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i, v := range list {
 		if i > 0 {
-			b.WriteByte(',')
+			b.WriteString(delimiter)
 		}
 		if inner, ok := v.([]any); ok && !element.IsJSON() {
-			s, err := arrayText(inner, element)
+			s, err := arrayText(inner, element, delimiter)
 			if err != nil {
 				return "", err
 			}
