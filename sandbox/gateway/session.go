@@ -331,7 +331,9 @@ func (s *sessions) work(ctx context.Context, at ssm.Target, session string) {
 	if err != nil || task == nil {
 		return
 	}
-	_, err = s.docker.exec(ctx, task.TaskArn, task.container(at.Runtime), []string{"sh", "-c", "while :; do sleep 1; done", workerName, session})
+	_, err = s.docker.exec(ctx, task.TaskArn, task.container(at.Runtime), []string{
+		"sh", "-c", `printf "$0" > /proc/$$/comm; while :; do sleep 1; done`, workerName, session,
+	})
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn(fmt.Sprintf("the %s has ended", workerName), "session", session, "error", err)
 	}
