@@ -418,12 +418,10 @@ func (c *Channel) acknowledged(sequence int64) {
 // receive takes in one message of data: once, and in its turn. c.mu is held.
 func (c *Channel) receive(f *Frame) {
 	if f.Sequence >= c.expected {
-		if _, known := c.early[f.Sequence]; !known {
-			if len(c.inbox)+len(c.early) >= room {
-				return // not acknowledged, so it comes again
-			}
-			c.early[f.Sequence] = Message{f.PayloadType, f.Payload}
+		if len(c.inbox)+len(c.early) >= room {
+			return // not acknowledged, so it comes again
 		}
+		c.early[f.Sequence] = Message{f.PayloadType, f.Payload}
 	}
 	c.ready = append(c.ready, f.acknowledge())
 	for {
