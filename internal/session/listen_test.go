@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -46,6 +47,42 @@ func TestOwner(t *testing.T) {
 	if uid, known := owner(string(real), c.LocalAddr().(*net.TCPAddr), l.Addr().(*net.TCPAddr).Port); !known || uid != fmt.Sprint(os.Getuid()) {
 		t.Errorf("our own connection is %q's, %v", uid, known)
 	}
+}
+
+// The port is for this user's processes; another user's are refused before anything is dialled.
+func TestListenRefusesOtherUsers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be two users")
+	}
+	said := &said{lines: make(chan string, 10)}
+	l, err := (&Session{out: said, closed: true}).Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for user, want := range map[uint32]string{0: "a connection failed", 65534: "refused a connection of another user"} {
+		connect := exec.Command("bash", "-c", fmt.Sprintf("read -r _ < /dev/tcp/127.0.0.1/%d", l.Port))
+		connect.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+		if out, err := connect.CombinedOutput(); err == nil {
+			t.Errorf("a closed session answers: %s", out)
+		}
+		select {
+		case line := <-said.lines:
+			if !strings.Contains(line, want) {
+				t.Errorf("to user %d it says %q", user, line)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("user %d did not connect", user)
+		}
+	}
+}
+
+// said takes what is printed.
+type said struct{ lines chan string }
+
+func (s *said) Write(p []byte) (int, error) {
+	s.lines <- string(p)
+	return len(p), nil
 }
 
 func TestListenSaysThatThePortIsTaken(t *testing.T) {

@@ -35,6 +35,7 @@ type account struct {
 	mu      sync.Mutex
 	tasks   []map[string]any // as DescribeTasks tells them
 	started []string         // startedBy of every task there ever was
+	dead    bool             // the client is not listened to
 	late    int              // how many sessions are still refused, because the agent is late
 	calls   map[string]int
 }
@@ -94,7 +95,11 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	action := target[strings.LastIndexByte(target, '.')+1:]
 	a.mu.Lock()
 	a.calls[action]++
+	dead := a.dead
 	a.mu.Unlock()
+	if dead {
+		panic(http.ErrAbortHandler)
+	}
 	var out any
 	var err error
 	if strings.HasPrefix(target, "AmazonSSM.") {
@@ -426,51 +431,26 @@ func TestAgentSeesThatItsClientIsDead(t *testing.T) {
 	}
 	defer l.Close()
 	host, port, _ := net.SplitHostPort(l.Addr().String())
-	// The product's client would resume, so its first steps are made by hand, and then no more.
-	ctx, kill := context.WithCancel(t.Context())
-	s := a.raw(t, ctx, host, port)
-	if _, err := s.Write([]byte{1, 0, 0, 0, 3, 0, 0, 0}); err != nil { // smux, version 1: SYN of stream 3
-		t.Fatal(err)
-	}
+	s := a.open(t, host, port)
+	dial(t, s)
 	theirs, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	kill()
-	theirs.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	a.mu.Lock()
+	a.dead = true // from now on the service hears nothing of the client
+	a.mu.Unlock()
+	a.Drop(a.Running()[0])
+	theirs.SetReadDeadline(time.Now().Add(90 * time.Second))
 	began := time.Now()
 	if _, err := theirs.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the database's end of a dead client's connection: %v", err)
 	}
 	t.Logf("the dead was seen after %s", time.Since(began).Round(time.Second))
 	eventually(t, "its session ends", func() bool { return len(a.Running()) == 0 })
-}
-
-// raw opens a data channel by hand, until ctx ends.
-func (a *account) raw(t *testing.T, ctx context.Context, host, port string) *datachannel.Channel {
-	t.Helper()
-	stream := a.start(t, host, port)
-	conn, _, err := websocket.Dial(ctx, stream.StreamURL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := wsjson.Write(ctx, conn, datachannel.OpenInput{MessageSchemaVersion: "1.0", TokenValue: stream.TokenValue}); err != nil {
-		t.Fatal(err)
-	}
-	c := datachannel.New(datachannel.Client)
-	go c.Serve(ctx, datachannel.Websocket(conn))
-	for {
-		m, err := c.Receive(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch m.PayloadType {
-		case datachannel.HandshakeRequest:
-			c.SendJSON(datachannel.HandshakeResponse, datachannel.Response{ClientVersion: "1.2.331.0"})
-		case datachannel.HandshakeComplete:
-			return c
-		}
-	}
+	a.mu.Lock()
+	a.dead = false // so that the client can close
+	a.mu.Unlock()
 }
 
 // start starts a task and a session, and opens nothing.

@@ -22,6 +22,7 @@ var parts = []part{
 	{"Verification: success means served", verification},
 	{"Secrets: none in what is printed or stored in clear", secrets},
 	{"Rows: nothing is touched that the program does not own", rows},
+	{"Access: the database stays private, and what leads to it does not stay", access},
 }
 
 // Packages that are named more than once.
@@ -34,6 +35,7 @@ const (
 	probe      = "./internal/probe"
 	provider   = "./provider/internal/resource"
 	served     = "./served/internal/resource"
+	session    = "./internal/session"
 	taskEnded  = `if failure.ExitCode != nil && *failure.ExitCode == 0 && result.logErr == nil {`
 	rolloutEnd = `case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:`
 )
@@ -577,5 +579,38 @@ var rows = []guard{
 		"rows are written all or none, in one transaction", "provider/internal/pgdb/database.go",
 		"if err := f(ctx, tx); err != nil || !commit {\n\t\treturn err\n\t}", "if err := f(ctx, tx); err != nil || !commit {\n\t\tif commit {\n\t\t\t_ = tx.Commit(ctx)\n\t\t}\n\t\treturn err\n\t}",
 		provider, "TestWhatTheDatabaseWouldNotTakeIsRefusedBeforeWriting/foreign key",
+	},
+}
+
+var access = []guard{
+	{
+		"the task that leads to the database can carry an agent, and do nothing else", "infra/policy.go",
+		`"ssmmessages:OpenDataChannel",`, `"ssmmessages:OpenDataChannel", "secretsmanager:GetSecretValue",`,
+		infra, "TestRights",
+	},
+	{
+		"it ends by itself when nobody is connected", "internal/session/keeper.go",
+		`"$3"*) idle=0 ;;`, `*) idle=0 ;;`,
+		session, "TestKeeper",
+	},
+	{
+		"it is not stopped while others use it", "internal/session/task.go",
+		`if aws.ToString(other.SessionId) != ours &&`, `if false &&`,
+		session, "TestReleaseStopsOnlyWhatNobodyUses/another",
+	},
+	{
+		"it is stopped where it cannot be used", "internal/session/task.go",
+		"\t\ts.release(ctx, t, \"\")\n", "",
+		session, "TestWhatIsMissingIsNamed/agent never up",
+	},
+	{
+		"a killed command's connections end, and with them its transactions and locks", "internal/session/channel.go",
+		`clientVersion = "1.2.331.0"`, `clientVersion = "1.3.0.0"`,
+		"./sandbox/ssm", "TestAgentSeesThatItsClientIsDead",
+	},
+	{
+		"a command gets the password by its environment alone, and no other database's", "cmd/plan-charge/db.go",
+		`"PGHOST", "PGHOSTADDR",`, `"PGHOST",`,
+		"./cmd/plan-charge", "TestLoginGoesByEnvironment",
 	},
 }
