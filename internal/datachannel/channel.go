@@ -17,7 +17,7 @@ import (
 type Link interface {
 	Read(ctx context.Context) ([]byte, error)
 	Write(ctx context.Context, message []byte) error
-	Close() error
+	io.Closer
 }
 
 // Side is which end of a channel this is.

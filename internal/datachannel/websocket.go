@@ -38,7 +38,7 @@ func (s *socket) ping(ctx context.Context) {
 		err := s.conn.Ping(once)
 		cancel()
 		if err != nil {
-			s.conn.CloseNow() // the reader says so
+			_ = s.conn.CloseNow() // the reader says so
 			return
 		}
 	}

@@ -106,7 +106,7 @@ func (c *channel) connect(ctx context.Context, url, token string) (datachannel.L
 		err = conn.Write(ctx, websocket.MessageText, open)
 	}
 	if err != nil {
-		conn.CloseNow()
+		_ = conn.CloseNow() // what is wrong is known
 		return nil, fmt.Errorf("open the data channel: %w", err)
 	}
 	return datachannel.Websocket(conn), nil
@@ -266,9 +266,9 @@ func (c *channel) close(ctx context.Context) {
 		stop()
 	}
 	if c.mux != nil {
-		c.mux.Close()
+		_ = c.mux.Close() // it may have ended before
 	}
-	c.data.Close()
+	c.data.Fail(datachannel.ErrClosed)
 	c.cancel()
 	c.served.Wait()
 	// Where it has ended already, there is nothing to do.

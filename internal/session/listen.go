@@ -76,11 +76,10 @@ func (l *Listener) serve(ctx context.Context, c net.Conn) {
 }
 
 // Close closes the port and its connections.
-func (l *Listener) Close() error {
+func (l *Listener) Close() {
 	l.cancel()
-	err := l.listener.Close()
+	l.listener.Close()
 	l.all.Wait()
-	return err
 }
 
 // mine tells whether the other end of a loopback connection is this user's or root's. Where that is not known, it is.

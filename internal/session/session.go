@@ -133,21 +133,20 @@ func (s *Session) live(ctx context.Context) (*channel, error) {
 }
 
 // Close ends the session, and the task where nobody else uses it.
-func (s *Session) Close() error {
+func (s *Session) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil
+		return
 	}
 	s.closed = true
 	if s.channel == nil {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	s.channel.close(ctx)
 	s.release(ctx, s.channel.task, s.channel.id)
-	return nil
 }
 
 // until repeats what may yet come right, until it does, fails for good or its time is over.

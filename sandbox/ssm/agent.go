@@ -121,11 +121,11 @@ func (a *agent) multiplexed(ctx context.Context, terminate context.CancelCauseFu
 	if err != nil {
 		return err
 	}
-	defer mux.Close()
-	defer context.AfterFunc(ctx, func() { mux.Close() })()
+	end := func() { _ = mux.Close() } // it may have ended before
+	defer context.AfterFunc(ctx, end)()
 	var streams sync.WaitGroup
 	defer streams.Wait()
-	defer mux.Close()
+	defer end()
 	for {
 		stream, err := mux.AcceptStream()
 		if err != nil {
@@ -134,7 +134,7 @@ func (a *agent) multiplexed(ctx context.Context, terminate context.CancelCauseFu
 		conn, err := a.connect(ctx)
 		if err != nil {
 			_ = a.channel.Send(datachannel.FlagPayload, datachannel.ConnectToPortError.Bytes()) // its end is seen above
-			stream.Close()
+			_ = stream.Close()                                                                  // the client may have gone
 			continue
 		}
 		streams.Go(func() { join(stream, conn) })

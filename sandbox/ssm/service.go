@@ -72,7 +72,6 @@ type session struct {
 	started time.Time
 	channel *datachannel.Channel
 	cancel  context.CancelFunc
-	opened  chan struct{} // closed when the client has come
 
 	mu    sync.Mutex
 	token string
@@ -157,7 +156,7 @@ func (s *Service) start(ctx context.Context, input []byte, base string) (any, er
 	}
 	one := &session{
 		id: "sandbox-" + strings.ToLower(rand.Text()), target: in.Target, host: host, port: port,
-		started: time.Now(), channel: datachannel.New(datachannel.Agent), token: rand.Text(), opened: make(chan struct{}),
+		started: time.Now(), channel: datachannel.New(datachannel.Agent), token: rand.Text(),
 	}
 	own, cancel := context.WithCancel(s.ctx)
 	one.cancel = cancel
@@ -424,11 +423,6 @@ func (one *session) open(ctx context.Context, conn *websocket.Conn) error {
 		return errors.New("invalid token")
 	}
 	one.token = "" // it opens one websocket
-	select {
-	case <-one.opened:
-	default:
-		close(one.opened)
-	}
 	return nil
 }
 
