@@ -63,6 +63,11 @@ func deploy(ctx *pulumi.Context) error {
 		return err
 	}
 
+	access, err := infra.NewAccess(ctx, "access", &infra.AccessArgs{Settings: taskSettings(cfg), Image: cfg.Database.SessionImage, Cluster: cluster}, inCloud)
+	if err != nil {
+		return err
+	}
+
 	// Roles before tables, because default privileges only reach tables made after them.
 	roles, err := schema.NewRoles(ctx, "roles", rolesArgs(cfg, database))
 	if err != nil {
@@ -126,6 +131,7 @@ func deploy(ctx *pulumi.Context) error {
 	ctx.Export("databaseAddress", database.Address)
 	ctx.Export("databasePort", database.Port)
 	ctx.Export("databaseName", pulumi.String(database.Name))
+	ctx.Export("databaseAccess", databaseAccess(cfg, network, cluster, access))
 	ctx.Export("databaseUrlSecret", service.SecretARN)
 	ctx.Export("migrationUrlSecret", task.SecretARN)
 	ctx.Export("revision", migration.Revision)

@@ -60,6 +60,22 @@ func connection(cfg *config.Config, database *infra.Database) schema.Connection 
 	}
 }
 
+// databaseAccess is what `plan-charge db` has to know to reach the database from outside its network.
+func databaseAccess(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access) pulumi.Map {
+	settings := awsSettings(cfg)
+	return pulumi.Map{
+		"name":           pulumi.String(cfg.Names.Project + "-" + cfg.Names.Stack),
+		"region":         pulumi.String(settings.Region),
+		"profile":        pulumi.String(settings.Profile),
+		"role":           pulumi.String(settings.Role),
+		"cluster":        cluster.Name,
+		"taskDefinition": access.TaskDefinitionARN,
+		"container":      pulumi.String(infra.Container),
+		"subnets":        network.PrivateSubnetIDs,
+		"securityGroups": pulumi.StringArray{network.TasksGroupID},
+	}
+}
+
 func rolesArgs(cfg *config.Config, database *infra.Database) *schema.RolesArgs {
 	return &schema.RolesArgs{
 		Connection:  connection(cfg, database),

@@ -86,6 +86,8 @@ type Database struct {
 	App          string `json:"app" allowed:"a lower-case letter, then up to 62 letters, digits and underscores; not the owner's name" example:"plan_charge_app"`
 	Port         int    `json:"port" allowed:"1150 to 65535" example:"5432"`
 	RecoveryDays int    `json:"recoveryDays" allowed:"0 (secrets are deleted at once) or 7 to 30" example:"7"`
+	// SessionImage is what a session's task runs; it has to have a shell.
+	SessionImage string `json:"sessionImage" allowed:"an image with a tag or a sha256 digest, or nothing for the release's" example:"public.ecr.aws/docker/library/busybox:1.37"`
 }
 
 // Migration says how the schema is brought up to date.

@@ -78,6 +78,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"database port 0":                   {"database", `{"port":0}`, `database.port: found 0; allowed: 1150 to 65535`, false},
 		"service port too large":            {"service", `{"port":65536}`, `service.port: found 65536; allowed: 1 to 65535`, false},
 		"service port negative":             {"service", `{"port":-1}`, `service.port: found -1`, false},
+		"session image without tag":         {"database", `{"sessionImage":"busybox"}`, `database.sessionImage: found "busybox"; allowed: an image with a tag or a sha256 digest, or nothing`, false},
 		"image without tag":                 {"image", `plan-charge/backend`, `image: found "plan-charge/backend"; allowed: an image with a tag or a sha256 digest`, false},
 		"image without tag, port":           {"image", `localhost:5000/backend`, `image: found "localhost:5000/backend"`, false},
 		"image with a short digest":         {"image", `backend@sha256:abc`, `image: found "backend@sha256:abc"`, false},

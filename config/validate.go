@@ -66,7 +66,7 @@ func (c *checker) validate(cfg *Config, stack string, given map[string]bool) {
 	if role := roleARN.FindStringSubmatch(cfg.Role); role != nil && cfg.Account != "" && role[1] != cfg.Account && !c.anyBroken("account") {
 		c.rejectFor("role", cfg.Role, "a role of "+c.project+":account "+cfg.Account)
 	}
-	c.image(cfg.Image)
+	c.image("image", cfg.Image)
 	c.passwords(cfg)
 	for _, key := range sortedKeys(cfg.Tags) {
 		value := cfg.Tags[key]
@@ -85,13 +85,13 @@ func (c *checker) validate(cfg *Config, stack string, given map[string]bool) {
 	c.strangers(cfg.Strangers)
 }
 
-func (c *checker) image(image string) {
+func (c *checker) image(path, image string) {
 	ref := imageRef.FindStringSubmatch(image)
 	switch {
 	case image == "":
-		c.reject("image", description("nothing"))
+		c.reject(path, description("nothing"))
 	case ref == nil || ref[len(ref)-1] == "" && ref[len(ref)-2] == "":
-		c.reject("image", image)
+		c.reject(path, image)
 	}
 }
 
@@ -211,6 +211,9 @@ func (c *checker) database(cfg *Config) {
 		c.rejectFor("database.app", d.App, "a name that is not the owner's: the app must not be able to change the schema")
 	}
 	c.between("database.port", d.Port, 1150, 65535)
+	if d.SessionImage != "" {
+		c.image("database.sessionImage", d.SessionImage)
+	}
 	if d.RecoveryDays != 0 {
 		c.between("database.recoveryDays", d.RecoveryDays, 7, 30)
 	}

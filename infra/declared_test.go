@@ -85,6 +85,9 @@ func declare(t *testing.T, values map[string]string, secrets ...string) (testkit
 		if err != nil {
 			return err
 		}
+		if _, err := infra.NewAccess(ctx, "access", &infra.AccessArgs{Settings: settings, Image: cfg.Database.SessionImage, Cluster: cluster}, in); err != nil {
+			return err
+		}
 		ctx.Export("exec", service.ExecCommand)
 		_, err = infra.NewStrangers(ctx, "strangers", &infra.StrangersArgs{
 			Allow: cfg.Strangers.Allow, Owned: []*infra.Owned{&network.Owned, &database.Owned, &balancer.Owned, &task.Owned, &service.Owned},
@@ -112,6 +115,21 @@ func TestCloudIsReachedAsConfigured(t *testing.T) {
 	is(t, p["aws"], "eu-central-1", "region")
 	is(t, p["aws"], "team", "profile")
 	is(t, p["aws"], "arn:aws:iam::123456789012:role/deployer", "assumeRole", "roleArn")
+}
+
+// The task of a session can carry an agent and nothing else: neither a secret nor a right beyond.
+func TestAccess(t *testing.T) {
+	p := program(t, nil)
+	is(t, p["access-task"], "plan-charge-prod-access", "family")
+	is(t, p["access-task"], "256", "cpu")
+	container := containersOf(t, p, "access")[0]
+	if container.Image != "plan-charge/backend:1.0.0" || container.Secrets != nil || container.Environment != nil {
+		t.Errorf("the container is %+v", container)
+	}
+	p = program(t, map[string]string{"database": `{"sessionImage":"busybox:1.37"}`})
+	if container := containersOf(t, p, "access")[0]; container.Image != "busybox:1.37" {
+		t.Errorf("database.sessionImage is not used: %v", container.Image)
+	}
 }
 
 func program(t *testing.T, config map[string]string, secrets ...string) testkit.Program {
@@ -442,14 +460,16 @@ func TestRights(t *testing.T) {
 			"secretsmanager:GetSecretValue on " + arn + "migration-task-url," + arn + "secret:jwt-AbCdEf",
 			"logs:CreateLogStream,logs:PutLogEvents on " + account + "migration-task-logs:*",
 		}, pull...),
-		"service-shell": {"ssmmessages:CreateControlChannel,ssmmessages:CreateDataChannel,ssmmessages:OpenControlChannel,ssmmessages:OpenDataChannel on *"},
+		"access-execution-rights": pull,
+		"access-shell":            {"ssmmessages:CreateControlChannel,ssmmessages:CreateDataChannel,ssmmessages:OpenControlChannel,ssmmessages:OpenDataChannel on *"},
+		"service-shell":           {"ssmmessages:CreateControlChannel,ssmmessages:CreateDataChannel,ssmmessages:OpenControlChannel,ssmmessages:OpenDataChannel on *"},
 	} {
 		if got := rights(t, p[name].Get("policy").(string)); !slices.Equal(got, want) {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
-	if got := len(p.Names("aws:iam/rolePolicy:RolePolicy")); got != 3 {
-		t.Errorf("%d policies, of which 3 are listed", got)
+	if got := len(p.Names("aws:iam/rolePolicy:RolePolicy")); got != 5 {
+		t.Errorf("%d policies, of which 5 are listed", got)
 	}
 	if got := p.Names("aws:iam/rolePolicyAttachment:RolePolicyAttachment"); got != nil {
 		t.Errorf("attached besides: %v", got)

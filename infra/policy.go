@@ -50,6 +50,20 @@ func newTaskRole(ctx *pulumi.Context, name, roleName string, cluster pulumi.Stri
 	}, opts...)
 }
 
+// newExecRights lets a role's tasks carry an exec agent, and do nothing else.
+func newExecRights(ctx *pulumi.Context, name string, role *iam.Role, opts ...pulumi.ResourceOption) (*iam.RolePolicy, error) {
+	return iam.NewRolePolicy(ctx, name, &iam.RolePolicyArgs{
+		Name: pulumi.String("ecs-exec"),
+		Role: role.ID(),
+		Policy: pulumi.String(policy(allow([]string{
+			"ssmmessages:CreateControlChannel",
+			"ssmmessages:CreateDataChannel",
+			"ssmmessages:OpenControlChannel",
+			"ssmmessages:OpenDataChannel",
+		}, "*"))),
+	}, opts...)
+}
+
 // newExecutionRole makes the role with which ECS starts a task: it can read
 // the given secrets, write to the given log group and pull the image, and
 // nothing else. Wait for its policy before starting a task.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/appautoscaling"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecs"
-	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/config"
@@ -67,16 +66,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	if err != nil {
 		return nil, err
 	}
-	shell, err := iam.NewRolePolicy(ctx, name+"-shell", &iam.RolePolicyArgs{
-		Name: pulumi.String("ecs-exec"),
-		Role: role.ID(),
-		Policy: pulumi.String(policy(allow([]string{
-			"ssmmessages:CreateControlChannel",
-			"ssmmessages:CreateDataChannel",
-			"ssmmessages:OpenControlChannel",
-			"ssmmessages:OpenDataChannel",
-		}, "*"))),
-	}, parent)
+	shell, err := newExecRights(ctx, name+"-shell", role, parent)
 	if err != nil {
 		return nil, err
 	}

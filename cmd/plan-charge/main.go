@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +18,10 @@ func main() {
 	ctx, done := lifeline.Context(context.Background())
 	cmd, err := root().ExecuteContextC(ctx)
 	done()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) && cmd.Name() == "db" {
+		os.Exit(max(1, ended.ExitCode())) // the command that it ran has said why
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.Name(), err)
 		os.Exit(1)
@@ -26,14 +32,14 @@ func main() {
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan-charge",
-		Short: "Migrates the database and looks whether the site is served",
-		Long: `Migrates the database and looks whether the site is served.
+		Short: "Migrates the database, opens it to people, and looks whether the site is served",
+		Long: `Migrates the database, opens it to people, and looks whether the site is served.
 
-An update runs migrate, invalidate and verify by itself and gives them what they need in variables; each command's help
-names those. Exit codes: 0 it is done, 1 it failed and says why.`,
+db is for people. An update runs migrate, invalidate and verify by itself and gives them what they need in variables;
+each command's help names those. Exit codes: 0 it is done, 1 it failed and says why; db ends with its command's.`,
 		SilenceUsage:  true, // a failed migration is no wrong usage
 		SilenceErrors: true, // main says it
 	}
-	cmd.AddCommand(migrateCommand(), verifyCommand(), invalidateCommand())
+	cmd.AddCommand(migrateCommand(), verifyCommand(), invalidateCommand(), dbCommand())
 	return cmd
 }

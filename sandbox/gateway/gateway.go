@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"plan-charge/sandbox/ssm"
 )
 
 // Options say how a Gateway runs.
@@ -50,6 +52,7 @@ type Gateway struct {
 	lb     *balancer
 	mends  *mends
 	scale  *autoscaling
+	ssm    *sessions
 }
 
 // maxBody bounds a request that is kept in memory.
@@ -94,6 +97,7 @@ func New(o Options) (*Gateway, error) {
 	if g.scale, err = newAutoscaling(filepath.Join(o.Dir, "autoscaling.json"), g.ecs); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	g.ssm = newSessions(api, engine, o.Log)
 	if g.listener, err = net.Listen("tcp", o.Listen); err != nil {
 		return nil, fmt.Errorf("gateway: %s is in use: stop what uses it or choose another port: %w", o.Listen, err)
 	}
@@ -112,6 +116,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { g.ecs.run(background) })
 	wg.Go(func() { g.lb.run(background) })
+	wg.Go(func() { g.ssm.run(background) })
 	srv := &http.Server{Handler: g, ReadHeaderTimeout: 20 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(g.listener) }()
@@ -144,6 +149,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.admin(w, r)
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, ssm.ChannelPath) {
+		g.ssm.service.ServeHTTP(w, r)
+		return
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return // the client has gone
@@ -170,7 +179,7 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) {
 		cut(w)
 		return
 	}
-	answer := g.own(r.Context(), c)
+	answer := g.own(r.Context(), c, r.Host)
 	switch {
 	case answer == nil:
 		g.pass(w, r, c, fault)
@@ -182,7 +191,10 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) {
 }
 
 // own answers calls that the emulator does not get to see; nil means that it does.
-func (g *Gateway) own(ctx context.Context, c *call) *response {
+func (g *Gateway) own(ctx context.Context, c *call, host string) *response {
+	if answer := g.ssm.handle(ctx, c, host); answer != nil {
+		return answer
+	}
 	if answer := g.ecs.handle(ctx, c); answer != nil {
 		return answer
 	}
@@ -198,7 +210,7 @@ func (g *Gateway) own(ctx context.Context, c *call) *response {
 // after returns what has to be changed in the emulator's answer, if anything.
 func (g *Gateway) after(c *call) func(context.Context, *call, *response) {
 	if f := g.ecs.after(c); f != nil {
-		return f
+		return g.ssm.after(c, f)
 	}
 	if f := g.lb.after(c); f != nil {
 		return f

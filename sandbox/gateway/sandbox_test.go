@@ -200,7 +200,7 @@ func (c *cloud) post(t *testing.T, service, contentType, target string, body []b
 	return data, resp.StatusCode
 }
 
-var targets = map[string]string{"ecs": "AmazonEC2ContainerServiceV20141113.", "secretsmanager": "secretsmanager.", "logs": "Logs_20140328."}
+var targets = map[string]string{"ecs": "AmazonEC2ContainerServiceV20141113.", "secretsmanager": "secretsmanager.", "logs": "Logs_20140328.", "ssm": "AmazonSSM."}
 
 // json makes a call of a JSON service and decodes the answer, which has to be a success.
 func (c *cloud) json(t *testing.T, service, action string, in map[string]any, out any) {
@@ -218,6 +218,23 @@ func (c *cloud) json(t *testing.T, service, action string, in map[string]any, ou
 			t.Fatalf("%s: %v in %s", action, err, data)
 		}
 	}
+}
+
+// attempt makes a call of a JSON service that may be refused, and returns with what.
+func (c *cloud) attempt(t *testing.T, service, action string, in map[string]any, out any) (refused string) {
+	t.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, status := c.post(t, service, "application/x-amz-json-1.1", targets[service]+action, body)
+	if status != 200 {
+		return string(data)
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		t.Fatalf("%s: %v in %s", action, err, data)
+	}
+	return ""
 }
 
 func (c *cloud) query(t *testing.T, service, version, action string, in map[string]string, out any) {

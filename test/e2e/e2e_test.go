@@ -52,6 +52,7 @@ func TestDeployment(t *testing.T) {
 				day{"FirstUpServesALogin", firstUp},
 				day{"SecondUpChangesNothing", secondUp},
 				day{"RefreshesAreSilent", silence},
+				day{"PeopleReachTheDatabase", peopleReachTheDatabase},
 				day{"RefreshSeesAServiceWithoutTasksAndUpHealsIt", noTasks},
 				day{"RefreshSeesALoginThatFails", lostTable},
 				day{"ADroppedTableIsMadeAgainFromARevisionBefore", droppedTable},

@@ -23,6 +23,7 @@ var parts = []part{
 	{"Secrets: none in what is printed or stored in clear", secrets},
 	{"Rows: nothing is touched that the program does not own", rows},
 	{"Strangers: what somebody added is named before it is removed, and nothing else is removed", strange},
+	{"Access: the database stays private, and what leads to it does not stay", access},
 }
 
 // Packages that are named more than once.
@@ -36,6 +37,7 @@ const (
 	provider   = "./provider/internal/resource"
 	database   = "./provider/internal/pgdb"
 	served     = "./served/internal/resource"
+	session    = "./internal/session"
 	taskEnded  = `if failure.ExitCode != nil && *failure.ExitCode == 0 && result.logErr == nil {`
 	rolloutEnd = `case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:`
 )
@@ -740,5 +742,38 @@ var strange = []guard{
 		"others' rights are revoked before the app's are granted", "schema/roles.go",
 		`append([]pulumi.CustomResource{rights}, args.DependsOn...)`, `append([]pulumi.CustomResource{rights}[:0], args.DependsOn...)`,
 		whole, "TestOrder",
+	},
+}
+
+var access = []guard{
+	{
+		"the task that leads to the database can carry an agent, and do nothing else", "infra/policy.go",
+		`"ssmmessages:OpenDataChannel",`, `"ssmmessages:OpenDataChannel", "secretsmanager:GetSecretValue",`,
+		infra, "TestRights",
+	},
+	{
+		"it ends by itself when nobody is connected", "internal/session/keeper.go",
+		`"$3"*) idle=0 ;;`, `*) idle=0 ;;`,
+		session, "TestKeeper",
+	},
+	{
+		"it is not stopped while others use it", "internal/session/task.go",
+		`if aws.ToString(other.SessionId) != ours &&`, `if false &&`,
+		session, "TestReleaseStopsOnlyWhatNobodyUses/another",
+	},
+	{
+		"it is stopped where it cannot be used", "internal/session/task.go",
+		"\t\ts.release(ctx, t, \"\")\n", "",
+		session, "TestWhatIsMissingIsNamed/agent never up",
+	},
+	{
+		"a killed command's connections end, and with them its transactions and locks", "internal/session/channel.go",
+		`clientVersion = "1.2.331.0"`, `clientVersion = "1.3.0.0"`,
+		"./sandbox/ssm", "TestAgentSeesThatItsClientIsDead",
+	},
+	{
+		"a command gets the password by its environment alone, and no other database's", "cmd/plan-charge/db.go",
+		`"PGHOST", "PGHOSTADDR",`, `"PGHOST",`,
+		"./cmd/plan-charge", "TestLoginGoesByEnvironment",
 	},
 }

@@ -1,0 +1,84 @@
+package infra
+
+import (
+	"encoding/json"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecs"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// AccessArgs are the inputs of an Access.
+type AccessArgs struct {
+	Settings TaskSettings
+	Image    string // with a shell; empty: the release's
+	Cluster  *Cluster
+}
+
+// Access is the way to the database from outside its network: the task definition of a one-off task that does nothing but
+// carry an exec agent, through which AWS lets a session in. Nothing of it runs or costs while nobody is connected.
+type Access struct {
+	pulumi.ResourceState
+
+	TaskDefinitionARN pulumi.StringOutput
+}
+
+// NewAccess declares the task definition and its roles.
+func NewAccess(ctx *pulumi.Context, name string, args *AccessArgs, opts ...pulumi.ResourceOption) (*Access, error) {
+	a := &Access{}
+	if err := ctx.RegisterComponentResource("plan-charge:infra:Access", name, a, opts...); err != nil {
+		return nil, err
+	}
+	names, parent, image := args.Settings.Names, pulumi.Parent(a), args.Image
+	if image == "" {
+		image = args.Settings.Image
+	}
+	role, err := newTaskRole(ctx, name+"-role", names.Name("access-task"), args.Cluster.ARN, parent)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := newExecRights(ctx, name+"-shell", role, parent); err != nil {
+		return nil, err
+	}
+	execution, err := newTaskRole(ctx, name+"-execution", names.Name("access-execution"), args.Cluster.ARN, parent)
+	if err != nil {
+		return nil, err
+	}
+	if pull := pullRights(image); len(pull) > 0 {
+		if _, err := iam.NewRolePolicy(ctx, name+"-execution-rights", &iam.RolePolicyArgs{
+			Name: pulumi.String("start-tasks"), Role: execution.ID(), Policy: pulumi.String(policy(pull...)),
+		}, parent); err != nil {
+			return nil, err
+		}
+	}
+	container, err := json.Marshal([]any{map[string]any{
+		"name":      Container,
+		"image":     image,
+		"essential": true,
+		// Who starts it says what it waits for; on its own it ends at once.
+		"command":         []string{"sh", "-c", "exit 0"},
+		"linuxParameters": map[string]any{"initProcessEnabled": true},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	definition, err := ecs.NewTaskDefinition(ctx, name+"-task", &ecs.TaskDefinitionArgs{
+		Family:                  pulumi.String(names.Name("access")),
+		RequiresCompatibilities: pulumi.ToStringArray([]string{"FARGATE"}),
+		NetworkMode:             pulumi.String("awsvpc"),
+		Cpu:                     pulumi.String("256"), // the smallest that Fargate has
+		Memory:                  pulumi.String("512"),
+		TaskRoleArn:             role.Arn,
+		ExecutionRoleArn:        execution.Arn,
+		RuntimePlatform: &ecs.TaskDefinitionRuntimePlatformArgs{
+			OperatingSystemFamily: pulumi.String("LINUX"),
+			CpuArchitecture:       pulumi.String(args.Settings.Architecture),
+		},
+		ContainerDefinitions: pulumi.String(container),
+	}, parent)
+	if err != nil {
+		return nil, err
+	}
+	a.TaskDefinitionARN = definition.Arn
+	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"taskDefinition": a.TaskDefinitionARN})
+}
