@@ -1,5 +1,10 @@
 package drift
 
+import (
+	"slices"
+	"strings"
+)
+
 // Who makes what is still pending.
 const (
 	objects   = "objects"   // schema objects are compared with what the last migration left
@@ -59,7 +64,7 @@ var rowChanges = []change{
 	{
 		what: "somebody adds an organization",
 		hand: sql(`INSERT INTO organizations (id, name) VALUES ('00000000-0000-0000-0000-0000000000ff', 'Somebody else')`), look: allOrganizations,
-		undo: sql(`DELETE FROM organizations WHERE name = 'Somebody else'`),
+		harmless: true, undo: sql(`DELETE FROM organizations WHERE name = 'Somebody else'`),
 	},
 }
 
@@ -73,7 +78,7 @@ var revisionChanges = []change{
 		says: []string{"migration-revision", "at 0002, the last migration left 0003"}, outage: true,
 	},
 	{
-		what: "the version table is empty", pending: objects,
+		what: "the version table is empty", alone: true, pending: objects,
 		hand: sql(`DELETE FROM alembic_version`), look: rows(revision),
 		says:  []string{"migration-revision", "the last migration left 0003"},
 		fails: []string{"0003", "stamp"}, undo: sql(`INSERT INTO alembic_version VALUES ('0003')`),
@@ -94,7 +99,7 @@ func inSchema(what, statement, seenIn, named, undo string) change {
 	}
 }
 
-func (c change) takesTheSiteDown() change { c.outage = true; return c }
+func (c change) takesTheSiteDown() change { c.outage, c.alone = true, true; return c }
 
 const makeUsers = `CREATE TABLE users (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(), organization_id uuid NOT NULL REFERENCES organizations, email text NOT NULL UNIQUE, name text NOT NULL,
@@ -119,7 +124,7 @@ var schemaChanges = []change{
 	inSchema("a constraint is dropped", `ALTER TABLE users DROP CONSTRAINT users_email_key`, `SELECT conname::text FROM pg_constraint WHERE conname = 'users_email_key'`, "users_email_key", `ALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE (email)`),
 	inSchema("a view is added", `CREATE VIEW everybody AS SELECT email FROM users`, `SELECT to_regclass('everybody')::text`, "everybody", `DROP VIEW everybody`),
 	inSchema("a function is added", `CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`, `SELECT proname::text FROM pg_proc WHERE proname = 'touch'`, "touch", `DROP FUNCTION touch`),
-	inSchema("a trigger is added", `CREATE TRIGGER same BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`, `SELECT tgname::text FROM pg_trigger WHERE tgname = 'same'`, "same", `DROP TRIGGER same ON users`),
+	inSchema("a trigger is added", `CREATE TRIGGER touch_twice BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`, `SELECT tgname::text FROM pg_trigger WHERE tgname = 'touch_twice'`, "touch_twice", `DROP TRIGGER touch_twice ON users`),
 	inSchema("row level security is switched on", `ALTER TABLE users ENABLE ROW LEVEL SECURITY`, `SELECT relrowsecurity::text FROM pg_class WHERE relname = 'users'`, "users", `ALTER TABLE users DISABLE ROW LEVEL SECURITY`),
 }
 
@@ -189,7 +194,7 @@ var roleChanges = []change{
 		says: []string{"grants-table", "SELECT"},
 	},
 	{
-		what: "a right too many on a table is granted",
+		what: "a right too many on a table is granted", pending: strangers,
 		hand: sql(`GRANT TRUNCATE ON users TO plan_charge_app`), look: onUsers,
 		says: []string{"grants-table", "TRUNCATE"},
 	},
@@ -276,12 +281,23 @@ var serviceChanges = []change{
 	},
 }
 
+// pinAgain makes the version that the task definition names the secret's current one.
+func pinAgain(b *box) {
+	secret, pinned, _ := strings.Cut(b.id("service-url-value"), "|")
+	answer, err := b.call("secretsmanager", "GetSecretValue", `{"SecretId":"`+secret+`"}`)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	current := strings.Trim(strings.SplitAfterN(matches(`"VersionId": ?"[^"]+"`, answer), ":", 2)[1], ` "`)
+	aws("secretsmanager", "UpdateSecretVersionStage", `{"SecretId":"`+secret+`","VersionStage":"AWSCURRENT","MoveToVersionId":"`+pinned+`","RemoveFromVersionId":"`+current+`"}`)(b)
+}
+
 var secretChanges = []change{
 	{
 		what: "the secret of DATABASE_URL has another value",
 		hand: aws("secretsmanager", "PutSecretValue", `{"SecretId":"<service-url>","SecretString":"postgresql://elsewhere/db"}`),
-		look: told(`"SecretString": ?"[^:]+://[^:/]+`, "secretsmanager", "GetSecretValue", `{"SecretId":"<service-url>"}`),
-		says: []string{"service-url-value", "AWSCURRENT"},
+		look: told(`"VersionId": ?"[^"]+"`, "secretsmanager", "GetSecretValue", `{"SecretId":"<service-url>"}`),
+		says: []string{"service-url-value", "AWSCURRENT"}, harmless: true, pending: strangers, undo: pinAgain,
 	},
 	{
 		what: "a secret is described in other words",
@@ -404,16 +420,25 @@ func ofGroup(name string) look {
 	return told(`<cidrIp>[^<]*|<fromPort>\d+|<groupId>[^<]*|<prefixListId>[^<]*`, "ec2", "DescribeSecurityGroups", "GroupId.1=<"+name+">")
 }
 
+// postgres is the port that only fromTasks may reach. Without what that rule is described by the emulator does not find it.
+var (
+	postgres  = []string{"GroupId=<database-group>", "IpPermissions.1.IpProtocol=tcp", "IpPermissions.1.FromPort=5432", "IpPermissions.1.ToPort=5432"}
+	fromTasks = append(slices.Clone(postgres), "IpPermissions.1.Groups.1.GroupId=<network-tasks>", "IpPermissions.1.Groups.1.UserId=000000000000",
+		"IpPermissions.1.Groups.1.Description=PostgreSQL from the tasks alone")
+)
+
 var networkChanges = []change{
 	{
 		what: "the whole world reaches the database", pending: strangers,
-		hand: aws("ec2", "AuthorizeSecurityGroupIngress", "GroupId=<database-group>", "IpPermissions.1.IpProtocol=tcp", "IpPermissions.1.FromPort=5432", "IpPermissions.1.ToPort=5432", "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0"),
+		hand: aws("ec2", "AuthorizeSecurityGroupIngress", append(slices.Clone(postgres), "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0")...),
 		look: ofGroup("database-group"), says: []string{"database", "0.0.0.0/0"},
+		undo: aws("ec2", "RevokeSecurityGroupIngress", append(slices.Clone(postgres), "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0")...),
 	},
 	{
-		what: "the tasks do not reach the database",
-		hand: aws("ec2", "RevokeSecurityGroupIngress", "GroupId=<database-group>", "IpPermissions.1.IpProtocol=tcp", "IpPermissions.1.FromPort=5432", "IpPermissions.1.ToPort=5432", "IpPermissions.1.Groups.1.GroupId=<network-tasks>"),
+		what: "the tasks do not reach the database", pending: strangers,
+		hand: aws("ec2", "RevokeSecurityGroupIngress", fromTasks...),
 		look: ofGroup("database-group"), says: []string{"database-from-tasks", "PostgreSQL from the tasks alone"},
+		undo: aws("ec2", "AuthorizeSecurityGroupIngress", fromTasks...),
 	},
 	{
 		what: "tasks have no way out",
@@ -558,7 +583,7 @@ var databaseChanges = []change{
 		says: []string{"roles-login", "not seen"}, fails: []string{"connect"},
 	},
 	{
-		what: "the database only reads", pending: strangers,
+		what: "the database only reads", alone: true, pending: strangers,
 		hand: sql(`ALTER DATABASE plan_charge SET default_transaction_read_only = on`, cut), look: rows(`SELECT setconfig::text FROM pg_db_role_setting`),
 		says: []string{"roles-login", "read-only"}, fails: []string{"read-only"}, undo: sql(`SET default_transaction_read_only = off`, `ALTER DATABASE plan_charge RESET default_transaction_read_only`),
 	},
