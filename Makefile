@@ -1,9 +1,9 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
 # The tests take the tools that were built, so that they ask nobody outside for a download.
-test unit e2e rollouts some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
+test unit e2e rollouts some-drift drift some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
 
-.PHONY: sandbox check lint format test setup unit e2e rollouts some-faults faults guards replay bench fuzz stop
+.PHONY: sandbox check lint format test setup unit e2e rollouts some-drift drift some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run -v ./sandbox up
@@ -20,7 +20,7 @@ format: ## as the linter wants it
 	$(LINT) fmt
 
 test: setup unit ## everything that CI runs; what mostly waits goes side by side, and not beside what computes
-	$(MAKE) -j3 e2e rollouts some-faults
+	$(MAKE) -j3 e2e rollouts some-drift some-faults
 
 setup:
 	go run -v ./sandbox setup
@@ -31,7 +31,7 @@ RACE = ./internal/... ./provider/... ./served/... ./sandbox/edge ./sandbox/engin
 unit: setup
 	go vet ./...
 	go test -race -p 2 $(RACE)
-	go test -p 2 $$(go list ./... | grep -vxF "$$(go list $(RACE))" | grep -Ev '/test/(e2e|rollouts)$$')
+	go test -p 2 $$(go list ./... | grep -vxF "$$(go list $(RACE))" | grep -Ev '/test/(e2e|rollouts|drift)$$')
 	go -C tools/standins vet ./...
 	go -C tools/standins test ./...
 
@@ -40,6 +40,12 @@ e2e: setup ## the whole program, and a second application, on sandboxes of their
 
 rollouts: setup ## deployments that fail, seen from outside
 	go test -v -count=1 -timeout 60m ./test/rollouts
+
+some-drift: setup ## a few of the changes by hand below
+	go test -v -count=1 -timeout 60m ./test/drift
+
+drift: setup ## everything that somebody may change by hand; writes docs/drift.md
+	PLAN_CHARGE_DRIFT=all PLAN_CHARGE_TABLE=$(CURDIR)/docs/drift.md go test -v -count=1 -timeout 90m ./test/drift
 
 some-faults: setup ## a few of the faults below, others each time
 	go run ./test/faults -points 5

@@ -268,6 +268,19 @@ func (s *scheduler) create(ctx context.Context, c *call) *response {
 	return c.ok(map[string]any{"service": svc.answer(false)})
 }
 
+// merged is an object with those fields replaced that another has: the AWS provider sends the part of a deployment
+// configuration that it changes, and relies on AWS to keep the others.
+func merged(object, with json.RawMessage) json.RawMessage {
+	fields := map[string]json.RawMessage{}
+	_ = json.Unmarshal(object, &fields) // absent: none
+	_ = json.Unmarshal(with, &fields)
+	all, err := json.Marshal(fields)
+	if err != nil {
+		return with
+	}
+	return all
+}
+
 func (s *scheduler) update(ctx context.Context, c *call) *response {
 	definition := ""
 	if ref := text(c, "taskDefinition"); ref != "" {
@@ -297,6 +310,9 @@ func (s *scheduler) update(ctx context.Context, c *call) *response {
 		}
 		if slices.Contains(replacing, field) && !sameJSON(svc.Settings[field], value) {
 			deploy = true
+		}
+		if field == "deploymentConfiguration" {
+			value = merged(svc.Settings[field], value)
 		}
 		svc.Settings[field] = value
 	}

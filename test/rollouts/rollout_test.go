@@ -27,6 +27,9 @@ import (
 // allFaults asks for the slow failures too. CI leaves them to `make faults`.
 var allFaults = os.Getenv("PLAN_CHARGE_FAULTS") == "all"
 
+// silenceAllowed is how long a deployment may say nothing on a loaded machine; on an idle machine it is 8 s.
+const silenceAllowed = 15 * time.Second
+
 // box is a sandbox in a part of a test.
 type box struct {
 	*testbed.Box
@@ -97,16 +100,16 @@ func TestRollouts(t *testing.T) {
 	s := b.Site()
 	table := "| pulumi up | ended | took | longest silence | requests | statuses | longest gap | served by |\n|---|---|---|---|---|---|---|---|\n"
 	// watched runs one `up` with a client outside, and adds the client's log to the table.
-	watched := func(t *testing.T, b *box, name, image string, replace ...string) (testbed.Result, *viewer) {
-		v := watch(s.Status)
+	watched := func(t *testing.T, b *box, name, image string, replace ...string) (testbed.Result, *testbed.Viewer) {
+		v := testbed.Watch(s.Status)
 		began := time.Now()
 		r := b.upWith(image, replace...)
-		v.stop()
+		v.Stop()
 		ended := "failed"
 		if r.Code == 0 {
 			ended = "succeeded"
 		}
-		cells := append([]string{name, ended, fmt.Sprintf("%.0f s", time.Since(began).Seconds()), fmt.Sprintf("%.0f s", r.Silence.Seconds())}, v.row()...)
+		cells := append([]string{name, ended, fmt.Sprintf("%.0f s", time.Since(began).Seconds()), fmt.Sprintf("%.0f s", r.Silence.Seconds())}, v.Row()...)
 		if r.Silence > silenceAllowed {
 			t.Errorf("nothing was said for %s", r.Silence)
 		}
@@ -144,12 +147,12 @@ func TestRollouts(t *testing.T) {
 				testbed.WantIn(t, r.Out, "running: "+before.definition)
 			}
 			if !c.sees5xx {
-				v.wantUndisturbed(t, gapAllowed+c.waits)
+				v.WantUndisturbed(t, testbed.GapAllowed+c.waits)
 			}
-			if v.ever("backend/"+c.image) != c.sees5xx {
-				t.Errorf("served by %v", v.versions)
+			if v.Ever("backend/"+c.image) != c.sees5xx {
+				t.Errorf("served by %v", v.Versions())
 			}
-			if last := v.last(); last != "backend/1.0.0" {
+			if last := v.Last(); last != "backend/1.0.0" {
 				t.Errorf("at the end %s serves, want the old version", last)
 			}
 		})
@@ -159,7 +162,7 @@ func TestRollouts(t *testing.T) {
 		step("what was changed by hand is taken back by a rollout that fails", func(t *testing.T, b *box) {
 			b.Must(b.upWith("1.0.0")) // so that the service is all there is to do
 			before := b.look(s)
-			b.deployByHand(s, "1.0.2")
+			b.DeployByHand(s, "1.0.2")
 			stop := b.kill("plan-charge/backend:1.0.0", func(context.Context) bool { return true })
 			r, v := watched(t, b, "taking back what was deployed by hand fails", "1.0.0")
 			stop()
@@ -167,7 +170,7 @@ func TestRollouts(t *testing.T) {
 				t.Error("up reports a success")
 			}
 			testbed.WantIn(t, r.Out, "does not run what was deployed", "wanted:  "+before.definition, "running: by-hand:")
-			v.wantUndisturbed(t, gapAllowed)
+			v.WantUndisturbed(t, testbed.GapAllowed)
 			b.Must(b.upWith("1.0.0")) // asks again
 			if after := b.look(s); after != before {
 				t.Errorf("it left something behind:\nbefore %+v\nafter  %+v", before, after)
@@ -179,7 +182,7 @@ func TestRollouts(t *testing.T) {
 		before := b.look(s)
 		r, v := watched(t, b, "a good version after all of these", "1.1.0")
 		b.Must(r)
-		v.wantUndisturbed(t, gapAllowed)
+		v.WantUndisturbed(t, testbed.GapAllowed)
 		after := b.look(s)
 		if before.revision != "0003" || after.revision != "0004" || b.Site().Output(t, "revision") != "0004" {
 			t.Errorf("revision: %s before, %s after, %s in the outputs", before.revision, after.revision, b.Site().Output(t, "revision"))
@@ -187,8 +190,8 @@ func TestRollouts(t *testing.T) {
 		if after.definition == before.definition || after.organizations != before.organizations {
 			t.Errorf("before %+v\nafter  %+v", before, after)
 		}
-		if want := []string{"backend/1.0.0", "backend/1.1.0"}; !slices.Equal(v.versions, want) {
-			t.Errorf("served by %v, want %v", v.versions, want)
+		if want := []string{"backend/1.0.0", "backend/1.1.0"}; !slices.Equal(v.Versions(), want) {
+			t.Errorf("served by %v, want %v", v.Versions(), want)
 		}
 		b.wantMigratedFirst(s, after.definition)
 		if r := b.Pulumi("preview", "--expect-no-changes", "--diff", "--config-file", b.Changed("plan-charge/backend:1.0.0", "plan-charge/backend:1.1.0")); r.Code != 0 {
@@ -204,8 +207,8 @@ func TestRollouts(t *testing.T) {
 		goBack := func(name string) {
 			r, v := watched(t, b, name, "1.0.0")
 			testbed.WantIn(t, b.Must(r).Out, said)
-			v.wantUndisturbed(t, gapAllowed)
-			if last := v.last(); last != "backend/1.0.0" {
+			v.WantUndisturbed(t, testbed.GapAllowed)
+			if last := v.Last(); last != "backend/1.0.0" {
 				t.Errorf("%s serves, want 1.0.0", last)
 			}
 			now := b.look(s)
@@ -225,9 +228,9 @@ func TestRollouts(t *testing.T) {
 		}
 		r, v := watched(t, b, "and forth again", "1.1.0")
 		b.Must(r)
-		v.wantUndisturbed(t, gapAllowed)
-		if now := b.look(s); now.revision != "0004" || v.last() != "backend/1.1.0" {
-			t.Errorf("%s serves, and the database is at %s", v.last(), now.revision)
+		v.WantUndisturbed(t, testbed.GapAllowed)
+		if now := b.look(s); now.revision != "0004" || v.Last() != "backend/1.1.0" {
+			t.Errorf("%s serves, and the database is at %s", v.Last(), now.revision)
 		}
 	})
 	t.Logf("what a client outside saw:\n%s", table)
@@ -299,39 +302,6 @@ func (b *box) kill(image string, may func(context.Context) bool) (stop func()) {
 		}
 	})
 	return func() { cancel(); killing.Wait() }
-}
-
-// deployByHand makes the service run another image, as somebody does in the console, and waits until it does.
-func (b *box) deployByHand(s testbed.Site, tag string) {
-	b.t.Helper()
-	ctx := context.Background()
-	client := ecs.NewFromConfig(b.AWS())
-	cluster, service := s.Output(b.t, "cluster"), s.Output(b.t, "service")
-	described, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
-	if err != nil || len(described.Services) != 1 {
-		b.t.Fatalf("describe the service: %v", err)
-	}
-	current, err := client.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: described.Services[0].TaskDefinition})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	d := current.TaskDefinition
-	image := aws.ToString(d.ContainerDefinitions[0].Image)
-	d.ContainerDefinitions[0].Image = aws.String(image[:strings.LastIndexByte(image, ':')+1] + tag)
-	made, err := client.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
-		Family: aws.String("by-hand"), ContainerDefinitions: d.ContainerDefinitions, NetworkMode: d.NetworkMode, Cpu: d.Cpu, Memory: d.Memory,
-		RequiresCompatibilities: d.RequiresCompatibilities, ExecutionRoleArn: d.ExecutionRoleArn, TaskRoleArn: d.TaskRoleArn, RuntimePlatform: d.RuntimePlatform,
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &cluster, Service: &service, TaskDefinition: made.TaskDefinition.TaskDefinitionArn}); err != nil {
-		b.t.Fatal(err)
-	}
-	testbed.Eventually(b.t, 2*time.Minute, "the version deployed by hand", func() bool {
-		out, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
-		return err == nil && len(out.Services) == 1 && len(out.Services[0].Deployments) == 1 && out.Services[0].Deployments[0].RolloutState == ecstypes.DeploymentRolloutStateCompleted
-	})
 }
 
 // readUsers leaves a transaction open that has read the table users, as a query editor does.

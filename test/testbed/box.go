@@ -9,11 +9,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/jackc/pgx/v5"
 
 	"plan-charge/internal/lastlines"
@@ -199,6 +202,39 @@ func (b *Box) Database() Container {
 	return c
 }
 
+// DeployByHand makes the service run another image, as somebody does in the console, and waits until it does.
+func (b *Box) DeployByHand(s Site, tag string) {
+	b.t.Helper()
+	ctx := context.Background()
+	client := ecs.NewFromConfig(b.AWS())
+	cluster, service := s.Output(b.t, "cluster"), s.Output(b.t, "service")
+	described, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
+	if err != nil || len(described.Services) != 1 {
+		b.t.Fatalf("describe the service: %v", err)
+	}
+	current, err := client.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: described.Services[0].TaskDefinition})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	d := current.TaskDefinition
+	image := aws.ToString(d.ContainerDefinitions[0].Image)
+	d.ContainerDefinitions[0].Image = aws.String(image[:strings.LastIndexByte(image, ':')+1] + tag)
+	made, err := client.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
+		Family: aws.String("by-hand"), ContainerDefinitions: d.ContainerDefinitions, NetworkMode: d.NetworkMode, Cpu: d.Cpu, Memory: d.Memory,
+		RequiresCompatibilities: d.RequiresCompatibilities, ExecutionRoleArn: d.ExecutionRoleArn, TaskRoleArn: d.TaskRoleArn, RuntimePlatform: d.RuntimePlatform,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &cluster, Service: &service, TaskDefinition: made.TaskDefinition.TaskDefinitionArn}); err != nil {
+		b.t.Fatal(err)
+	}
+	Eventually(b.t, 2*time.Minute, "the version deployed by hand", func() bool {
+		out, err := client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &cluster, Services: []string{service}})
+		return err == nil && len(out.Services) == 1 && len(out.Services[0].Deployments) == 1 && out.Services[0].Deployments[0].RolloutState == ecstypes.DeploymentRolloutStateCompleted
+	})
+}
+
 // Do tells the process engine what to do with a container: stop, start or kill.
 func (b *Box) Do(what string, c Container) {
 	b.t.Helper()
@@ -210,11 +246,14 @@ func (b *Box) Do(what string, c Container) {
 // WantIn fails the test for every part that a text lacks.
 func WantIn(t testing.TB, text string, parts ...string) {
 	t.Helper()
-	for _, p := range parts {
-		if !strings.Contains(text, p) {
-			t.Errorf("%q is missing in:\n%s", p, lastlines.Of(text, 80))
-		}
+	for _, p := range Missing(text, parts...) {
+		t.Errorf("%q is missing in:\n%s", p, lastlines.Of(text, 80))
 	}
+}
+
+// Missing are the parts that a text lacks.
+func Missing(text string, parts ...string) []string {
+	return slices.DeleteFunc(slices.Clone(parts), func(p string) bool { return strings.Contains(text, p) })
 }
 
 // Eventually awaits a condition; it fails the test when the bound is over.

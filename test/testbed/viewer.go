@@ -1,4 +1,4 @@
-package rollouts
+package testbed
 
 import (
 	"context"
@@ -17,14 +17,12 @@ import (
 const (
 	// rate is how often the client outside asks.
 	rate = 100 * time.Millisecond
-	// gapAllowed is the longest time without a good answer that a loaded machine is granted.
-	gapAllowed = 5 * time.Second
-	// silenceAllowed is how long a deployment may say nothing there; on an idle machine it is 8 s.
-	silenceAllowed = 15 * time.Second
+	// GapAllowed is the longest time without a good answer that a loaded machine is granted.
+	GapAllowed = 5 * time.Second
 )
 
-// viewer is a client of the site that asks all the time, as users do, and remembers what it was told.
-type viewer struct {
+// Viewer is a client of the site that asks all the time, as users do, and remembers what it was told.
+type Viewer struct {
 	site   *report.Status
 	client http.Client
 	end    chan struct{}
@@ -40,9 +38,9 @@ type viewer struct {
 	latest   string
 }
 
-// watch starts a viewer of a site.
-func watch(site *report.Status) *viewer {
-	v := &viewer{
+// Watch starts a viewer of a site.
+func Watch(site *report.Status) *Viewer {
+	v := &Viewer{
 		site: site, end: make(chan struct{}), statuses: map[string]int{}, good: time.Now(),
 		client: http.Client{Timeout: 20 * time.Second},
 	}
@@ -66,7 +64,7 @@ func watch(site *report.Status) *viewer {
 	return v
 }
 
-func (v *viewer) ask(method, path, body string, want int) {
+func (v *Viewer) ask(method, path, body string, want int) {
 	began := time.Now()
 	req, err := v.site.Request(context.Background(), method, path, body)
 	if err != nil {
@@ -100,19 +98,34 @@ func (v *viewer) ask(method, path, body string, want int) {
 	v.good = time.Now()
 }
 
-// stop waits for what was asked.
-func (v *viewer) stop() {
+// Stop waits for what was asked.
+func (v *Viewer) Stop() {
 	close(v.end)
 	v.asking.Wait()
 	v.gap = max(v.gap, time.Since(v.good))
 }
 
-func (v *viewer) last() string { return v.latest }
+// Last is the version that answered last.
+func (v *Viewer) Last() string { return v.latest }
 
-func (v *viewer) ever(version string) bool { return slices.Contains(v.versions, version) }
+// Ever tells whether a version answered.
+func (v *Viewer) Ever(version string) bool { return slices.Contains(v.versions, version) }
 
-// wantUndisturbed fails the test for every user who was told anything but what was asked for.
-func (v *viewer) wantUndisturbed(t *testing.T, gap time.Duration) {
+// Versions are those that answered, in the order in which they first did.
+func (v *Viewer) Versions() []string { return v.versions }
+
+// Wrong counts the answers that no user should get, also while the viewer asks.
+func (v *Viewer) Wrong() (wrong, asked int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, n := range v.statuses {
+		asked += n
+	}
+	return v.badCount, asked
+}
+
+// WantUndisturbed fails the test for every user who was told anything but what was asked for.
+func (v *Viewer) WantUndisturbed(t testing.TB, gap time.Duration) {
 	t.Helper()
 	if v.badCount > 0 {
 		t.Errorf("the client outside got %d wrong answers, such as:\n%s", v.badCount, strings.Join(v.bad, "\n"))
@@ -120,13 +133,13 @@ func (v *viewer) wantUndisturbed(t *testing.T, gap time.Duration) {
 	if v.gap > gap {
 		t.Errorf("the site was away for %s, allowed are %s", v.gap, gap)
 	}
-	if v.ever("") || len(v.statuses) == 0 {
+	if v.Ever("") || len(v.statuses) == 0 {
 		t.Error("the client outside asked nothing")
 	}
 }
 
-// row is the log in cells: requests, statuses, longest gap, versions.
-func (v *viewer) row() []string {
+// Row is the log in cells: requests, statuses, longest gap, versions.
+func (v *Viewer) Row() []string {
 	var parts []string
 	total := 0
 	for what, n := range v.statuses {
