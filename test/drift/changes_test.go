@@ -5,12 +5,6 @@ import (
 	"strings"
 )
 
-// Who makes what is still pending.
-const (
-	objects   = "objects"   // schema objects are compared with what the last migration left
-	strangers = "strangers" // what is attached to ours by others
-)
-
 // sections are all the changes, by what they are made to.
 var sections = []struct {
 	title   string
@@ -54,11 +48,11 @@ var rowChanges = []change{
 		says: []string{"organizations-rows", "Default Organization"},
 	},
 	{
-		what: "an organization's name is NULL", pending: objects,
+		what:  "an organization's name is NULL",
 		hand:  sql(`ALTER TABLE organizations ALTER name DROP NOT NULL`, `UPDATE organizations SET name = NULL WHERE id = `+ndaPartners),
 		look:  rows(`SELECT concat_ws(' ', o.name, is_nullable) FROM organizations o, information_schema.columns WHERE id = ` + ndaPartners + ` AND table_name = 'organizations' AND column_name = 'name'`),
 		says:  []string{"organizations-rows", "NDA Partners"},
-		fails: []string{"organizations.name"},
+		fails: []string{"changed column public.organizations.name"},
 		undo:  sql(`UPDATE organizations SET name = 'NDA Partners' WHERE id = `+ndaPartners, `ALTER TABLE organizations ALTER name SET NOT NULL`),
 	},
 	{
@@ -78,24 +72,24 @@ var revisionChanges = []change{
 		says: []string{"migration-revision", "at 0002, the last migration left 0003"}, outage: true,
 	},
 	{
-		what: "the version table is empty", alone: true, pending: objects,
+		what: "the version table is empty", alone: true,
 		hand: sql(`DELETE FROM alembic_version`), look: rows(revision),
-		says:  []string{"migration-revision", "the last migration left 0003"},
-		fails: []string{"0003", "stamp"}, undo: sql(`INSERT INTO alembic_version VALUES ('0003')`),
+		says:  []string{"migration-revision", "at none, the last migration left 0003; the schema looks like it"},
+		fails: []string{"holds no revision, but the schema looks like 0003", "alembic stamp 0003"}, undo: sql(`INSERT INTO alembic_version VALUES ('0003')`),
 	},
 	{
 		what: "the version table names a revision that the image does not know",
 		hand: sql(`UPDATE alembic_version SET version_num = 'ffff'`), look: rows(revision),
 		says:  []string{"migration-revision", "at ffff, the last migration left 0003"},
-		fails: []string{"migration task", "Can't locate revision identified by 'ffff'"}, undo: sql(`UPDATE alembic_version SET version_num = '0003'`),
+		fails: []string{"the image does not know ffff"}, undo: sql(`UPDATE alembic_version SET version_num = '0003'`),
 	},
 }
 
 // inSchema is a change of the schema in statements, what it shows in, and how it is undone. No migration mends it.
 func inSchema(what, statement, seenIn, named, undo string) change {
 	return change{
-		what: what, hand: sql(statement), look: rows(seenIn), undo: sql(undo), pending: objects,
-		says: []string{"migration-revision", named}, fails: []string{named},
+		what: what, hand: sql(statement), look: rows(seenIn), undo: sql(undo),
+		says: []string{"migration-revision", named}, fails: []string{named, "migrating did not mend it"},
 	}
 }
 
@@ -112,20 +106,20 @@ func column(table, name string) string {
 }
 
 var schemaChanges = []change{
-	inSchema("a table is dropped", `DROP TABLE users`, `SELECT to_regclass('users')::text`, "users", makeUsers).takesTheSiteDown(),
-	inSchema("a table is renamed", `ALTER TABLE users RENAME TO users_old`, `SELECT to_regclass('users')::text`, "users_old", `ALTER TABLE users_old RENAME TO users`).takesTheSiteDown(),
-	inSchema("a table is added", `CREATE TABLE notes (id int)`, `SELECT to_regclass('notes')::text`, "notes", `DROP TABLE notes`),
-	inSchema("a column is added", `ALTER TABLE users ADD nickname text`, column("users", "nickname"), "nickname", `ALTER TABLE users DROP nickname`),
-	inSchema("a column is dropped", `ALTER TABLE users DROP last_login_at`, column("users", "last_login_at"), "last_login_at", `ALTER TABLE users ADD last_login_at timestamptz`).takesTheSiteDown(),
-	inSchema("a column has another type", `ALTER TABLE users ALTER name TYPE varchar(50)`, column("users", "name"), "users.name", `ALTER TABLE users ALTER name TYPE text`),
-	inSchema("a column lost its default", `ALTER TABLE users ALTER created_at DROP DEFAULT`, column("users", "created_at"), "users.created_at", `ALTER TABLE users ALTER created_at SET DEFAULT now()`),
-	inSchema("an index is dropped", `DROP INDEX users_organization_id`, `SELECT to_regclass('users_organization_id')::text`, "users_organization_id", `CREATE INDEX users_organization_id ON users (organization_id)`),
-	inSchema("an index is added", `CREATE INDEX by_name ON users (name)`, `SELECT to_regclass('by_name')::text`, "by_name", `DROP INDEX by_name`),
-	inSchema("a constraint is dropped", `ALTER TABLE users DROP CONSTRAINT users_email_key`, `SELECT conname::text FROM pg_constraint WHERE conname = 'users_email_key'`, "users_email_key", `ALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE (email)`),
-	inSchema("a view is added", `CREATE VIEW everybody AS SELECT email FROM users`, `SELECT to_regclass('everybody')::text`, "everybody", `DROP VIEW everybody`),
-	inSchema("a function is added", `CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`, `SELECT proname::text FROM pg_proc WHERE proname = 'touch'`, "touch", `DROP FUNCTION touch`),
-	inSchema("a trigger is added", `CREATE TRIGGER touch_twice BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`, `SELECT tgname::text FROM pg_trigger WHERE tgname = 'touch_twice'`, "touch_twice", `DROP TRIGGER touch_twice ON users`),
-	inSchema("row level security is switched on", `ALTER TABLE users ENABLE ROW LEVEL SECURITY`, `SELECT relrowsecurity::text FROM pg_class WHERE relname = 'users'`, "users", `ALTER TABLE users DISABLE ROW LEVEL SECURITY`),
+	inSchema("a table is dropped", `DROP TABLE users`, `SELECT to_regclass('users')::text`, "dropped table public.users", makeUsers).takesTheSiteDown(),
+	inSchema("a table is renamed", `ALTER TABLE users RENAME TO users_old`, `SELECT to_regclass('users')::text`, "dropped table public.users; added table public.users_old", `ALTER TABLE users_old RENAME TO users`).takesTheSiteDown(),
+	inSchema("a table is added", `CREATE TABLE notes (id int)`, `SELECT to_regclass('notes')::text`, "added table public.notes", `DROP TABLE notes`),
+	inSchema("a column is added", `ALTER TABLE users ADD nickname text`, column("users", "nickname"), "added column public.users.nickname", `ALTER TABLE users DROP nickname`),
+	inSchema("a column is dropped", `ALTER TABLE users DROP last_login_at`, column("users", "last_login_at"), "dropped column public.users.last_login_at", `ALTER TABLE users ADD last_login_at timestamptz`).takesTheSiteDown(),
+	inSchema("a column has another type", `ALTER TABLE users ALTER name TYPE varchar(50)`, column("users", "name"), "changed column public.users.name", `ALTER TABLE users ALTER name TYPE text`),
+	inSchema("a column lost its default", `ALTER TABLE users ALTER created_at DROP DEFAULT`, column("users", "created_at"), "changed column public.users.created_at", `ALTER TABLE users ALTER created_at SET DEFAULT now()`),
+	inSchema("an index is dropped", `DROP INDEX users_organization_id`, `SELECT to_regclass('users_organization_id')::text`, "dropped index public.users.users_organization_id", `CREATE INDEX users_organization_id ON users (organization_id)`),
+	inSchema("an index is added", `CREATE INDEX by_name ON users (name)`, `SELECT to_regclass('by_name')::text`, "added index public.users.by_name", `DROP INDEX by_name`),
+	inSchema("a constraint is dropped", `ALTER TABLE users DROP CONSTRAINT users_email_key`, `SELECT conname::text FROM pg_constraint WHERE conname = 'users_email_key'`, "dropped constraint public.users.users_email_key", `ALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE (email)`),
+	inSchema("a view is added", `CREATE VIEW everybody AS SELECT email FROM users`, `SELECT to_regclass('everybody')::text`, "added view public.everybody", `DROP VIEW everybody`),
+	inSchema("a function is added", `CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`, `SELECT proname::text FROM pg_proc WHERE proname = 'touch'`, "added function public.touch()", `DROP FUNCTION touch`),
+	inSchema("a trigger is added", `CREATE TRIGGER touch_twice BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`, `SELECT tgname::text FROM pg_trigger WHERE tgname = 'touch_twice'`, "added trigger public.users.touch_twice", `DROP TRIGGER touch_twice ON users`),
+	inSchema("row level security is switched on", `ALTER TABLE users ENABLE ROW LEVEL SECURITY`, `SELECT relrowsecurity::text FROM pg_class WHERE relname = 'users'`, "changed table public.users", `ALTER TABLE users DISABLE ROW LEVEL SECURITY`),
 }
 
 var (
@@ -171,7 +165,7 @@ var roleChanges = []change{
 	{
 		what: "the app's role only reads",
 		hand: sql(`ALTER ROLE plan_charge_app SET default_transaction_read_only = on`, cut), look: appRole,
-		says: []string{"roles-login", "read-only"}, pending: strangers, undo: sql(`ALTER ROLE plan_charge_app RESET default_transaction_read_only`),
+		says: []string{"roles-login", "read-only"}, undo: sql(`ALTER ROLE plan_charge_app RESET default_transaction_read_only`),
 	},
 	{
 		what: "the app's role may make databases",
@@ -194,9 +188,9 @@ var roleChanges = []change{
 		says: []string{"grants-table", "SELECT"},
 	},
 	{
-		what: "a right too many on a table is granted", pending: strangers,
+		what: "a right too many on a table is granted",
 		hand: sql(`GRANT TRUNCATE ON users TO plan_charge_app`), look: onUsers,
-		says: []string{"grants-table", "TRUNCATE"},
+		says: []string{"roles-rights", "plan_charge_app: TRUNCATE on table public.users"},
 	},
 	{
 		what: "rights on tables to come are revoked",
@@ -204,14 +198,14 @@ var roleChanges = []change{
 		says: []string{"roles-default-table", "SELECT"},
 	},
 	{
-		what: "everybody may read a table", pending: strangers,
+		what: "everybody may read a table",
 		hand: sql(`GRANT SELECT ON users TO PUBLIC`), look: onUsers, undo: sql(`REVOKE SELECT ON users FROM PUBLIC`),
-		says: []string{"grants", "PUBLIC"},
+		says: []string{"roles-rights", "PUBLIC: SELECT on table public.users"},
 	},
 	{
-		what: "the app's role may make tables", pending: strangers,
+		what: "the app's role may make tables",
 		hand: sql(`GRANT CREATE ON SCHEMA public TO plan_charge_app`), look: mayCreate, undo: sql(`REVOKE CREATE ON SCHEMA public FROM plan_charge_app`),
-		says: []string{"grants", "CREATE"},
+		says: []string{"roles-rights", "plan_charge_app: CREATE on schema public"},
 	},
 }
 
@@ -297,7 +291,7 @@ var secretChanges = []change{
 		what: "the secret of DATABASE_URL has another value",
 		hand: aws("secretsmanager", "PutSecretValue", `{"SecretId":"<service-url>","SecretString":"postgresql://elsewhere/db"}`),
 		look: told(`"VersionId": ?"[^"]+"`, "secretsmanager", "GetSecretValue", `{"SecretId":"<service-url>"}`),
-		says: []string{"service-url-value", "AWSCURRENT"}, harmless: true, pending: strangers, undo: pinAgain,
+		says: []string{"plan-charge-sandbox/database-url: its current value is not the one that tasks are given"}, harmless: true, undo: pinAgain,
 	},
 	{
 		what: "a secret is described in other words",
@@ -381,10 +375,10 @@ var balancerChanges = []change{
 		says: []string{"balancer-targets", "deregistrationDelay: 5 => 0"},
 	},
 	{
-		what: "another rule forwards without the secret header", pending: strangers,
+		what: "another rule forwards without the secret header",
 		hand: aws(lb, "CreateRule", "ListenerArn=<balancer-listener>", "Priority=2", "Conditions.member.1.Field=http-header", "Conditions.member.1.HttpHeaderConfig.HttpHeaderName=X-Open",
 			"Conditions.member.1.HttpHeaderConfig.Values.member.1=1", "Actions.member.1.Type=forward", "Actions.member.1.TargetGroupArn=<balancer-targets>"),
-		look: ofRules(`<Priority>[^<]*`), says: []string{"listener", "X-Open"},
+		look: ofRules(`<Priority>[^<]*`), says: []string{"strangers-watch", "rule 2 of listener HTTP 80 (http-header X-Open)"},
 	},
 	{
 		what: "the rule wants another secret header", alone: true, outage: true,
@@ -403,9 +397,9 @@ var balancerChanges = []change{
 		look: ofListeners(`<Type>[^<]*`), says: []string{"balancer-listener", "defaultActions"},
 	},
 	{
-		what: "another listener forwards everything", pending: strangers,
+		what: "another listener forwards everything",
 		hand: aws(lb, "CreateListener", "LoadBalancerArn=<balancer-balancer>", "Port=8080", "Protocol=HTTP", "DefaultActions.member.1.Type=forward", "DefaultActions.member.1.TargetGroupArn=<balancer-targets>"),
-		look: ofListeners(`<Port>\d+`), says: []string{"listener", "8080"},
+		look: ofListeners(`<Port>\d+`), says: []string{"strangers-watch", "listener HTTP 8080"},
 	},
 	{
 		what: "bad headers are let through",
@@ -429,13 +423,13 @@ var (
 
 var networkChanges = []change{
 	{
-		what: "the whole world reaches the database", pending: strangers,
+		what: "the whole world reaches the database",
 		hand: aws("ec2", "AuthorizeSecurityGroupIngress", append(slices.Clone(postgres), "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0")...),
-		look: ofGroup("database-group"), says: []string{"database", "0.0.0.0/0"},
+		look: ofGroup("database-group"), says: []string{"strangers-watch", "security group plan-charge-sandbox-database: ingress tcp 5432 from 0.0.0.0/0"},
 		undo: aws("ec2", "RevokeSecurityGroupIngress", append(slices.Clone(postgres), "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0")...),
 	},
 	{
-		what: "the tasks do not reach the database", pending: strangers,
+		what: "the tasks do not reach the database",
 		hand: aws("ec2", "RevokeSecurityGroupIngress", fromTasks...),
 		look: ofGroup("database-group"), says: []string{"database-from-tasks", "PostgreSQL from the tasks alone"},
 		undo: aws("ec2", "AuthorizeSecurityGroupIngress", fromTasks...),
@@ -485,16 +479,16 @@ var iamChanges = []change{
 		says: []string{"service-role", "assumeRolePolicy"},
 	},
 	{
-		what: "a role has another policy that allows everything", pending: strangers,
+		what: "a role has another policy that allows everything",
 		hand: aws("iam", "PutRolePolicy", "RoleName=<service-role>", "PolicyName=night", everything),
 		look: told(`<PolicyNames>.*</PolicyNames>`, "iam", "ListRolePolicies", "RoleName=<service-role>"),
-		says: []string{"service-role", "night"}, undo: aws("iam", "DeleteRolePolicy", "RoleName=<service-role>", "PolicyName=night"),
+		says: []string{"strangers-watch", "role plan-charge-sandbox-backend-task: inline policy night"}, undo: aws("iam", "DeleteRolePolicy", "RoleName=<service-role>", "PolicyName=night"),
 	},
 	{
-		what: "a role has AdministratorAccess", pending: strangers,
+		what: "a role has AdministratorAccess",
 		hand: aws("iam", "AttachRolePolicy", "RoleName=<service-role>", admin),
 		look: told(`<PolicyArn>[^<]*`, "iam", "ListAttachedRolePolicies", "RoleName=<service-role>"),
-		says: []string{"service-role", "AdministratorAccess"}, undo: aws("iam", "DetachRolePolicy", "RoleName=<service-role>", admin),
+		says: []string{"strangers-watch", "attached policy arn:aws:iam::aws:policy/AdministratorAccess"}, undo: aws("iam", "DetachRolePolicy", "RoleName=<service-role>", admin),
 	},
 }
 
@@ -583,7 +577,7 @@ var databaseChanges = []change{
 		says: []string{"roles-login", "not seen"}, fails: []string{"connect"},
 	},
 	{
-		what: "the database only reads", alone: true, pending: strangers,
+		what: "the database only reads", alone: true,
 		hand: sql(`ALTER DATABASE plan_charge SET default_transaction_read_only = on`, cut), look: rows(`SELECT setconfig::text FROM pg_db_role_setting`),
 		says: []string{"roles-login", "read-only"}, fails: []string{"read-only"}, undo: sql(`SET default_transaction_read_only = off`, `ALTER DATABASE plan_charge RESET default_transaction_read_only`),
 	},
@@ -599,7 +593,7 @@ const driftPage = `# What is changed by hand
 
 Made by ` + "`make drift`" + `; it is written over by the next run. Each of these changes was made on the sandbox by the AWS API or in SQL,
 one after the other. A refresh is ` + "`pulumi refresh --preview-only --diff --expect-no-changes`" + `: it names the resource and ended with 7.
-` + "`up`" + ` is ` + "`pulumi up --yes --refresh`" + `. Afterwards a look without the program saw the thing as it was declared, the site answered, and
+` + "`up`" + ` is a plain one. Afterwards a look without the program saw the thing as it was declared, the site answered, and
 a refresh was silent. Where ` + "`up`" + ` fails, that was so after the change had been undone by hand.
 
 All the while a client outside asked through the CDN ten times a second, half of it GET /health, which wants 200, half logins with

@@ -15,8 +15,7 @@ import (
 	"plan-charge/test/testbed"
 )
 
-// asked is "all" for one change after the other, "pending" for those too that are not healed yet. CI, which has no time
-// for that, makes all at once that can be.
+// asked is "all" for one change after the other. CI, which has no time for that, makes all at once that can be.
 var asked = os.Getenv("PLAN_CHARGE_DRIFT")
 
 // change is one thing that somebody changes by hand.
@@ -30,9 +29,6 @@ type change struct {
 	harmless bool     // no drift: it is said, if at all, and left alone
 	outage   bool     // users notice, until it is undone
 	alone    bool     // it would disturb others that are made at once
-
-	// pending names what is yet to be made before this is as it should be.
-	pending string
 }
 
 // box is the sandbox in a part of the test.
@@ -59,9 +55,6 @@ func TestDrift(t *testing.T) {
 	for _, s := range sections {
 		table := ""
 		for _, c := range s.changes {
-			if !c.wanted() {
-				continue
-			}
 			if !t.Run(c.what, func(t *testing.T) { table += c.try(t, b) }) && !b.restored(t, c) {
 				t.Fatal("the stack is not as declared any more")
 			}
@@ -79,8 +72,6 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-func (c change) wanted() bool { return c.pending == "" || asked == "pending" }
-
 // together makes all changes at once: one refresh has to name each of them, and one `up` to heal them all.
 func together(t *testing.T, b *box) {
 	b.readIDs()
@@ -88,7 +79,7 @@ func together(t *testing.T, b *box) {
 	var before []string
 	for _, s := range sections {
 		for _, c := range s.changes {
-			if c.pending == "" && !c.alone && len(c.fails) == 0 && !c.harmless {
+			if !c.alone && len(c.fails) == 0 && !c.harmless {
 				made, before = append(made, c), append(before, c.look(b))
 			}
 		}
@@ -108,7 +99,7 @@ func together(t *testing.T, b *box) {
 			t.Errorf("%s: refresh does not say %q", c.what, missing)
 		}
 	}
-	b.Must(b.Pulumi("up", "--yes", "--refresh", "--skip-preview"))
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 	for i, c := range made {
 		t.Run(c.what, func(t *testing.T) { b.in(t).want(c, before[i]) })
 	}
@@ -189,7 +180,7 @@ func (c change) refresh(b *box) string {
 // up deploys, and looks whether it did away with the change. It returns what it did.
 func (c change) up(b *box, before, changed string) string {
 	b.t.Helper()
-	r := b.Pulumi("up", "--yes", "--refresh", "--skip-preview")
+	r := b.Pulumi("up", "--yes", "--skip-preview")
 	switch {
 	case len(c.fails) > 0:
 		if r.Code == 0 {
@@ -198,7 +189,7 @@ func (c change) up(b *box, before, changed string) string {
 		testbed.WantIn(b.t, r.Out, c.fails...)
 		c.undo(b)
 		b.want(c, before)
-		b.Must(b.Pulumi("up", "--yes", "--refresh", "--skip-preview"))
+		b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
 		return "fails: " + code(lines(r.Out, c.fails))
 	case c.harmless:
 		b.Must(r)
@@ -232,7 +223,7 @@ func (b *box) restored(t *testing.T, c change) bool {
 	if c.undo != nil {
 		t.Run("undo "+c.what, func(t *testing.T) { c.undo(b.in(t)) })
 	}
-	b.Pulumi("up", "--yes", "--refresh", "--skip-preview")
+	b.Pulumi("up", "--yes", "--skip-preview")
 	return b.Pulumi("refresh", "--preview-only", "--expect-no-changes").Code == 0
 }
 
