@@ -3,18 +3,22 @@
 # The tests take the tools that were built, so that they ask nobody outside for a download.
 test unit e2e rollouts some-drift drift some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
 
-.PHONY: sandbox check lint format test setup unit e2e rollouts some-drift drift some-faults faults guards replay bench fuzz stop
+.PHONY: sandbox check lint lint-workflows format test setup unit e2e rollouts some-drift drift some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run -v ./sandbox up
 
-check: lint ## fast and offline, before each commit: formatting, linters, and the tests that need no service
-	go test . ./config ./infra ./schema ./internal/probe ./internal/redact ./internal/env ./internal/order ./test/guards
+check: lint lint-workflows ## fast and offline, before each commit: formatting, linters, and the tests that need no service
+	go test . ./cmd/plan-charge ./config ./infra ./schema ./internal/forge ./internal/probe ./internal/redact ./internal/review ./internal/env ./internal/order ./test/guards ./test/workflows
 
 LINT = GOSUMDB=off go tool -modfile=tools/lint/go.mod golangci-lint
 
 lint: ## builds the linter from its module the first time, which takes minutes
 	$(LINT) run --timeout 20m ./...
+
+# It does not know `queue`, which GitHub has since 2026-05 (rhysd/actionlint#657).
+lint-workflows:
+	GOSUMDB=off go tool -modfile=tools/workflows/go.mod actionlint -ignore 'unexpected key "queue"'
 
 format: ## as the linter wants it
 	$(LINT) fmt

@@ -24,7 +24,7 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.Name(), err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -32,14 +32,16 @@ func main() {
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan-charge",
-		Short: "Migrates the database, opens it to people, and looks whether the site is served",
-		Long: `Migrates the database, opens it to people, and looks whether the site is served.
+		Short: "Migrates the database, opens it to people, looks whether the site is served, and says what a deployment will change",
+		Long: `Migrates the database, opens it to people, looks whether the site is served, and says what a deployment will change.
 
-db is for people. An update runs migrate, invalidate and verify by itself and gives them what they need in variables;
-each command's help names those. Exit codes: 0 it is done, 1 it failed and says why; db ends with its command's.`,
+An update runs migrate, invalidate and verify by itself and gives them what they need in variables; each command's help
+names those. db is for people; preview, comment, gate, deploy and drift are for people and workflows (docs/github.md). Exit
+codes: 0 it is done, 1 it failed and says why; db ends with its command's, and those of the others stand in their help.`,
 		SilenceUsage:  true, // a failed migration is no wrong usage
 		SilenceErrors: true, // main says it
 	}
 	cmd.AddCommand(migrateCommand(), verifyCommand(), invalidateCommand(), dbCommand())
+	cmd.AddCommand(previewCommand(), commentCommand(), gateCommand(), deployCommand(), driftCommand())
 	return cmd
 }

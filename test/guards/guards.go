@@ -21,6 +21,7 @@ var parts = []part{
 	{"Rollouts: a version that does not work is taken back", rollouts},
 	{"Verification: success means served", verification},
 	{"Secrets: none in what is printed or stored in clear", secrets},
+	{"Reviews: what was seen is what is deployed", reviews},
 	{"Rows: nothing is touched that the program does not own", rows},
 	{"Strangers: what somebody added is named before it is removed, and nothing else is removed", strange},
 	{"Access: the database stays private, and what leads to it does not stay", access},
@@ -29,6 +30,9 @@ var parts = []part{
 // Packages that are named more than once.
 const (
 	whole      = "."
+	command    = "./cmd/plan-charge"
+	review     = "./internal/review"
+	workflows  = "./test/workflows"
 	infra      = "./infra"
 	schema     = "./schema"
 	migrate    = "./internal/migrate"
@@ -775,5 +779,58 @@ var access = []guard{
 		"a command gets the password by its environment alone, and no other database's", "cmd/plan-charge/db.go",
 		`"PGHOST", "PGHOSTADDR",`, `"PGHOST",`,
 		"./cmd/plan-charge", "TestLoginGoesByEnvironment",
+	},
+}
+
+var reviews = []guard{
+	{
+		"steps that nobody reviewed are not deployed", "cmd/plan-charge/gate.go",
+		`if r.hidden.Digest == now.Digest {`, `if true {`,
+		command, "TestGateStopsWhatWasNotReviewed",
+	},
+	{
+		"a deployment that somebody agreed to is that one only", "cmd/plan-charge/gate.go",
+		`equal = digest == now.Digest`, `equal = true`,
+		command, "TestGateStopsWhatWasNotReviewed",
+	},
+	{
+		"a comment by somebody else is no review", "internal/forge/forge.go",
+		`return strings.TrimSpace(first) == marker && user.GetLogin() == c.author`, `return strings.TrimSpace(first) == marker`,
+		command, "TestNothingIsDeployedThatNobodyReviewed",
+	},
+	{
+		"an event log that is cut is no preview", "internal/review/events.go",
+		`if len(events) == 0 || events[len(events)-1].CancelEvent == nil {`, `if len(events) == 0 {`,
+		review, "TestCutLogIsAnError",
+	},
+	{
+		"an operation that nobody knows is a change", "internal/review/plan.go",
+		"\t}\n\treturn string(op)\n}", "\t}\n\treturn \"\"\n}",
+		review, "TestUnknownOperationIsAChange",
+	},
+	{
+		"a value that is secret on one side only is hidden on both", "internal/review/mask.go",
+		`case isSecret(old) || isSecret(new):`, `case isSecret(old) && isSecret(new):`,
+		review, "TestSecretsStandNowhere",
+	},
+	{
+		"values of a type that nobody allowed are hidden", "internal/review/mask.go",
+		`case !mayPrint(typ, path):`, `case sensitive.MatchString(path):`,
+		review, "TestSecretsStandNowhere",
+	},
+	{
+		"a comment that is too long drops no deletion", "internal/review/comment.go",
+		`{0, false, 50, true, true},`, `{0, false, 50, true, false},`,
+		review, "TestBudgetDropsDetailAndNoDeletion",
+	},
+	{
+		"what a look for drift did not see is never green", "internal/review/report.go",
+		`return ExitUnseen`, `return ExitClean`,
+		command, "TestDriftIsOneIssue",
+	},
+	{
+		"a fork's change runs without login, secrets and rights", ".github/workflows/preview.yml",
+		"    if: github.event.pull_request.head.repo.full_name == github.repository\n", "",
+		workflows, "TestForksGetNoRights",
 	},
 }

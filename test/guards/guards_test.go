@@ -33,7 +33,7 @@ func TestTableFitsTheCode(t *testing.T) {
 			broken, err := g.remove(text(t, filepath.Join(project, g.file)))
 			if err != nil {
 				t.Errorf("%s: %s: %v", g.what, g.file, err)
-			} else if _, err := format.Source([]byte(broken)); err != nil {
+			} else if _, err := format.Source([]byte(broken)); err != nil && filepath.Ext(g.file) == ".go" {
 				t.Errorf("%s: %s is no Go without it: %v", g.what, g.file, err)
 			}
 			name, subtest, _ := strings.Cut(g.test, "/")

@@ -1,0 +1,287 @@
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// page is what the template prints.
+type page struct {
+	*Review
+	level
+	Marker, Data, Shortened string
+}
+
+// Title is the head line: what happens, in numbers.
+func (p *Plan) Title(project, stack string) string {
+	var parts []string
+	count := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	changed := len(p.Steps) - p.Count(Create) - p.Count(Replace) - p.Count(Delete)
+	count(p.Count(Delete), "deleted")
+	count(p.Count(Replace), "replaced")
+	count(changed, "changed")
+	count(p.Count(Create), "created")
+	switch {
+	case p.Failed:
+		parts = append([]string{"the preview failed"}, parts...)
+	case len(parts) == 0:
+		parts = append(parts, "no changes")
+	}
+	if !p.Failed {
+		count(p.Same, "unchanged")
+	}
+	return fmt.Sprintf("%s/%s: %s", project, stack, strings.Join(parts, ", "))
+}
+
+// Title is the comment's head line.
+func (p *page) Title() string { return p.Plan.Title(p.Meta.Project, p.Meta.Stack) }
+
+// said is how each kind of finding begins.
+var said = map[string]string{Loses: "**Loses data:**", Interrupts: "**Interrupts:**", Opens: "**Opens:**", Costs: "**Costs:**"}
+
+// Findings are the plan's, the worst first.
+func (p *page) Findings() []Finding {
+	order := []string{Loses, Interrupts, Opens, Costs}
+	all := slices.Clone(p.Plan.Findings)
+	slices.SortStableFunc(all, func(a, b Finding) int {
+		return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
+	})
+	// What is lost is named whatever the room; it stands in the list of what is deleted besides.
+	if p.each > 0 && len(all) > p.each {
+		all = all[:p.each]
+	}
+	for i := range all {
+		all[i].Kind = said[all[i].Kind]
+	}
+	return all
+}
+
+// Gone names everything that is deleted or replaced. Where there is no room for the names, the counts stay.
+func (p *page) Gone() []string {
+	var lines []string
+	counts := map[string]int{}
+	for _, s := range p.Plan.Steps {
+		if s.Op != Delete && s.Op != Replace {
+			continue
+		}
+		counts[fmt.Sprintf("%sd: %%d of %s", s.Op, code(s.Type))]++
+		line := fmt.Sprintf("%sd: %s (%s)", s.Op, code(s.Name), code(s.Type))
+		if len(s.Keys) > 0 {
+			line += ", because of " + codes(s.Keys)
+		}
+		if s.Kept {
+			line += ", kept outside the stack"
+		}
+		lines = append(lines, line)
+	}
+	if p.names {
+		return lines
+	}
+	lines = nil
+	for _, format := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf(format, counts[format]))
+	}
+	return lines
+}
+
+func codes(all []string) string {
+	printed := make([]string, len(all))
+	for i, text := range all {
+		printed[i] = code(text)
+	}
+	return strings.Join(printed, ", ")
+}
+
+// part is one part of a deployment, in the order of execution.
+type part struct {
+	Title string
+	Lines []string
+}
+
+// Order is what the deployment does for those who know the application: migration, image, rows.
+func (p *page) Order() []part {
+	var parts []part
+	images := p.Plan.images()
+	if step, ok := p.Plan.migration(); ok {
+		parts = append(parts, part{"**Migration**", p.bounded(p.migrationLines(step))})
+	}
+	if len(images) > 0 {
+		parts = append(parts, part{"**Image:** " + strings.Join(images, "; "), nil})
+	}
+	for _, s := range p.Plan.Steps {
+		if s.Type == "pgrows:index:Rows" {
+			parts = append(parts, part{"**Rows** " + code(s.Name), p.bounded(rowLines(s))})
+		}
+	}
+	return parts
+}
+
+func (p *page) bounded(lines []string) []string {
+	if p.each == 0 || len(lines) <= p.each {
+		return lines
+	}
+	return append(slices.Clone(lines[:p.each]), fmt.Sprintf("and %d more", len(lines)-p.each))
+}
+
+// migration is the step that migrates the database.
+func (p *Plan) migration() (Step, bool) {
+	for _, s := range p.Steps {
+		if s.Type == "command:local:Command" && strings.Contains(s.URN, "plan-charge:schema:Migration$") && s.Op != Delete {
+			return s, true
+		}
+	}
+	return Step{}, false
+}
+
+func (p *page) migrationLines(s Step) []string {
+	var lines []string
+	switch s.Op {
+	case Create:
+		lines = append(lines, "runs for the first time in this stack")
+	case Update:
+		lines = append(lines, "its settings change; it runs only where the database is not at its revision")
+	default:
+		lines = append(lines, "runs again, as a task of the new image")
+	}
+	for _, c := range s.Changes {
+		if strings.HasPrefix(c.Path, "triggers") {
+			lines = append(lines, "because of "+arrow(c))
+		}
+	}
+	if p.Plan.Revision != "" {
+		lines = append(lines, "the database is at revision "+code(p.Plan.Revision))
+	}
+	return append(lines, "to which revision it goes, and by which SQL, is known when it runs: the image's source is not at hand here")
+}
+
+// images says which images change, each once.
+func (p *Plan) images() []string {
+	var lines []string
+	for _, s := range p.Steps {
+		if s.Type != "aws:ecs/taskDefinition:TaskDefinition" {
+			continue
+		}
+		for _, c := range s.Changes {
+			if strings.HasSuffix(c.Path, ".image") && c.Old != c.New {
+				line := fmt.Sprintf("%s → %s, new revision", code(c.Old), code(c.New))
+				if !slices.Contains(lines, line) {
+					lines = append(lines, line)
+				}
+			}
+		}
+	}
+	return lines
+}
+
+// rowLines says of a table's rows which come, change and go.
+func rowLines(s Step) []string {
+	if s.Op == Create {
+		return []string{"the table's rows are written for the first time"}
+	}
+	var lines []string
+	for _, c := range s.Changes {
+		lines = append(lines, arrow(c))
+	}
+	return lines
+}
+
+func arrow(c Change) string {
+	switch {
+	case c.Old == hiddenValue || c.Old == secretValue:
+		return fmt.Sprintf("%s: %s", code(c.Path), strings.Trim(c.Old, "[]"))
+	case c.Old == "":
+		return fmt.Sprintf("%s: + %s", code(c.Path), code(c.New))
+	case c.New == "":
+		return fmt.Sprintf("%s: − %s", code(c.Path), code(c.Old))
+	}
+	return fmt.Sprintf("%s: %s → %s", code(c.Path), code(c.Old), code(c.New))
+}
+
+// Operations lists every step with what differs.
+func (p *page) Operations() []string {
+	if !p.operations {
+		return nil
+	}
+	return p.steps(p.Plan.Steps)
+}
+
+// Drifted lists what a refresh found.
+func (p *page) Drifted() []string { return p.bounded(p.steps(p.Plan.Drift)) }
+
+func (p *page) steps(steps []Step) []string {
+	var lines []string
+	for _, s := range steps {
+		line := fmt.Sprintf("- %s %s (%s)", s.Op, code(s.Name), code(s.Type))
+		if p.values > 0 {
+			for _, c := range s.Changes {
+				c.Old, c.New = clipped(c.Old, p.values), clipped(c.New, p.values)
+				line += "\n  - " + arrow(c)
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func clipped(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return strings.ToValidUTF8(text[:n], "") + "…"
+}
+
+// ends keeps the beginning and, longer, the end of a text: of a log the end says most.
+func ends(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return strings.ToValidUTF8(text[:n/4]+"\n…\n"+text[len(text)-3*n/4:], "")
+}
+
+// Unseen says what nobody could look at.
+func (p *page) Unseen() []string {
+	var lines []string
+	for _, u := range p.Plan.Unseen {
+		line := code(cut(u.Message, 0))
+		if u.Name() != "" {
+			line = code(u.Name()) + ": " + line
+		}
+		lines = append(lines, line)
+	}
+	return p.bounded(lines)
+}
+
+// Outcome is the comment's last word, after a deployment.
+func (p *page) Outcome() string {
+	if p.Review.Outcome == nil {
+		return ""
+	}
+	return p.Review.Outcome.Text()
+}
+
+// Footer says where the preview comes from.
+func (p *page) Footer() string {
+	var parts []string
+	add := func(label, text string) {
+		if text != "" {
+			parts = append(parts, label+" "+code(text))
+		}
+	}
+	add("head", clipped12(p.Meta.Head))
+	add("base", clipped12(p.Meta.Base))
+	add("digest", clipped12(p.Digest))
+	parts = append(parts, p.Meta.Time.UTC().Format("2006-01-02 15:04 UTC"))
+	if p.Meta.RunURL != "" {
+		parts = append(parts, fmt.Sprintf("[run %d](%s)", p.Meta.Run, p.Meta.RunURL))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func clipped12(text string) string { return text[:min(12, len(text))] }
