@@ -47,7 +47,11 @@ type Verification struct {
 // NewVerification declares the invalidation of what the distribution has cached, once for each of its versions, and
 // then the checks.
 func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, opts ...pulumi.ResourceOption) (*Verification, error) {
-	checks := append(probe.Standard(args.HealthPath, args.LoginPath, args.Version), args.Checks...)
+	version := ""
+	if args.Version != "" {
+		version = probe.Version
+	}
+	checks := append(probe.Standard(args.HealthPath, args.LoginPath, version), args.Checks...)
 	var errs []error
 	for _, check := range checks {
 		errs = append(errs, check.Validate())
@@ -88,6 +92,7 @@ func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, o
 		DistributionID:      args.DistributionID,
 		DistributionVersion: args.DistributionVersion,
 		Checks:              pulumi.String(list),
+		Version:             given(args.Version),
 		Timeout:             pulumi.String(args.Timeout.String()),
 		TimeoutKey:          pulumi.String("verification.timeout"),
 		Region:              given(args.AWS.Region),

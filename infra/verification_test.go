@@ -57,6 +57,16 @@ func TestVerification(t *testing.T) {
 	is(t, e["verification-invalidation"], "eu-west-3", "environment", "AWS_REGION")
 	is(t, e["verification-invalidation"], "arn:aws:iam::123456789012:role/deployer", "environment", "PLAN_CHARGE_AWS_ROLE")
 
+	// Another version leaves the list as it is.
+	args.Version = "1.4.2"
+	if e, err = testkit.Run(testkit.Stack{Project: "plan-charge", Name: "test"}, declare); err != nil {
+		t.Fatal(err)
+	}
+	is(t, e["verification-checks"], "1.4.2", "version")
+	if list := e["verification-checks"].Get("checks").(string); !strings.Contains(list, `"version":"{version}"`) || strings.Contains(list, "1.4.2") {
+		t.Errorf("checks: %s", list)
+	}
+
 	args.Checks[0].Path = "ping"
 	if _, err := testkit.Run(testkit.Stack{Project: "plan-charge", Name: "test"}, declare); !strings.Contains(fmt.Sprint(err), `path: found "ping"`) {
 		t.Errorf("got %v", err)

@@ -14,6 +14,9 @@ import (
 // Nonce in a path is replaced by a value that no request had before.
 const Nonce = "{nonce}"
 
+// Version in a list of checks stands for the version that was deployed, so that another one leaves the list as it is.
+const Version = "{version}"
+
 // Check is one request and what its answer must be. The tags `allowed` and `example` word its rules where a stack's
 // configuration has a check.
 type Check struct {

@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +36,7 @@ func (v *Verification) Check(ctx context.Context, req infer.CheckRequest) (infer
 	if known("siteUrl") && !verify.IsAddress(args.SiteURL) {
 		failures = append(failures, refuse("siteUrl", "found %q; allowed: %s; for example https://site.example", args.SiteURL, verify.AddressRule))
 	}
-	if _, err := checksOf(args.Checks); known("checks") && err != nil {
+	if _, err := args.checks(); known("checks") && err != nil {
 		failures = append(failures, refuse("checks", "%v", err))
 	}
 	if _, err := timeoutOf(args.Timeout); known("timeout") && err != nil {
@@ -46,10 +45,15 @@ func (v *Verification) Check(ctx context.Context, req infer.CheckRequest) (infer
 	return infer.CheckResponse[VerificationArgs]{Inputs: args, Failures: failures}, nil
 }
 
-// checksOf reads the list of checks.
-func checksOf(list string) ([]probe.Check, error) {
+// checks reads the list of checks.
+func (a VerificationArgs) checks() ([]probe.Check, error) {
+	version, err := json.Marshal(text(a.Version))
+	if err != nil {
+		return nil, err
+	}
+	list := strings.ReplaceAll(a.Checks, probe.Version, string(version[1:len(version)-1])) // inside of quotes
 	var checks []probe.Check
-	decoder := json.NewDecoder(bytes.NewReader([]byte(list)))
+	decoder := json.NewDecoder(strings.NewReader(list))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&checks); err != nil || len(checks) == 0 {
 		return nil, fmt.Errorf(`found no list of checks (%v); allowed: JSON; for example [{"path":"/health","status":200}]`, err)
@@ -64,7 +68,7 @@ func checksOf(list string) ([]probe.Check, error) {
 
 // open makes what a verification needs.
 func (v *Verification) open(ctx context.Context, args VerificationArgs) (verify.Settings, verify.Clients, error) {
-	checks, err := checksOf(args.Checks)
+	checks, err := args.checks()
 	if err != nil {
 		return verify.Settings{}, verify.Clients{}, err
 	}
@@ -147,7 +151,7 @@ func (v *Verification) Diff(_ context.Context, req infer.DiffRequest[Verificatio
 	was, is := req.State.VerificationArgs, req.Inputs
 	for key, changed := range map[string]bool{
 		"siteUrl": was.SiteURL != is.SiteURL, "cluster": was.Cluster != is.Cluster, "service": was.Service != is.Service,
-		"taskDefinition": was.TaskDefinition != is.TaskDefinition, "checks": was.Checks != is.Checks,
+		"taskDefinition": was.TaskDefinition != is.TaskDefinition, "checks": was.Checks != is.Checks, "version": text(was.Version) != text(is.Version),
 		"distributionId": was.DistributionID != is.DistributionID, "distributionVersion": was.DistributionVersion != is.DistributionVersion,
 	} {
 		if changed {

@@ -165,3 +165,16 @@ func TestMistakesInVerification(t *testing.T) {
 		t.Error(err, resp.Failures)
 	}
 }
+
+func TestChecksAskForTheVersion(t *testing.T) {
+	w := newWorld(t)
+	inputs := verificationInputs().Set("checks", property.New(`[{"path":"/is/{version}","status":200}]`)).Set("version", property.New("1.4.2"))
+	s, err := w.create(verificationURN, inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "another version", w.diff(s, inputs.Set("version", property.New("1.5.0"))), "version")
+	if asked := strings.Join(w.asked, ","); asked != "GET /is/1.4.2" {
+		t.Errorf("asked %s", asked)
+	}
+}
