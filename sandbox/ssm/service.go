@@ -154,9 +154,10 @@ func (s *Service) start(ctx context.Context, input []byte, base string) (any, er
 	if err != nil {
 		return nil, &Error{"InternalServerError", err.Error()}
 	}
+	token := rand.Text()
 	one := &session{
 		id: "sandbox-" + strings.ToLower(rand.Text()), target: in.Target, host: host, port: port,
-		started: time.Now(), channel: datachannel.New(datachannel.Agent), token: rand.Text(),
+		started: time.Now(), channel: datachannel.New(datachannel.Agent), token: token,
 	}
 	own, cancel := context.WithCancel(s.ctx)
 	one.cancel = cancel
@@ -174,7 +175,7 @@ func (s *Service) start(ctx context.Context, input []byte, base string) (any, er
 	})
 	s.running.Go(func() { s.watch(own, one) })
 	s.opt.Log.Info("session started", "session", one.id, "target", in.Target, "host", host, "port", port)
-	return one.stream(base, one.token), nil
+	return one.stream(base, token), nil
 }
 
 // watch ends a session that nobody is connected to for too long.
