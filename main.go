@@ -115,7 +115,7 @@ func deploy(ctx *pulumi.Context) error {
 	// What somebody added by hand to what is declared above is named, and removed by the next update.
 	if _, err := infra.NewStrangers(ctx, "strangers", &infra.StrangersArgs{
 		AWS: awsSettings(cfg), Allow: cfg.Strangers.Allow,
-		Owned: []*infra.Owned{&network.Owned, &database.Owned, &balancer.Owned, &task.Owned, &service.Owned},
+		Owned: []*infra.Owned{&network.Owned, &database.Owned, &balancer.Owned, &access.Owned, &task.Owned, &service.Owned},
 	}, inCloud); err != nil {
 		return err
 	}

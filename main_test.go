@@ -126,7 +126,7 @@ func TestVerificationChecksWhatIsDeployed(t *testing.T) {
 	if len(checks) != 6 || checks[5].Path != "/api/v1/ping" || checks[5].Status != "204" {
 		t.Errorf("the stack's own check is not asked: %+v", checks)
 	}
-	if got := p["verification-checks"].Get("version"); got != "1.0.0" || checks[0].Fields["version"] != probe.Version {
+	if got := p["verification-checks"].Get("appVersion"); got != "1.0.0" || checks[0].Fields["version"] != probe.Version {
 		t.Errorf("the version asked for is %q, want the image's", got)
 	}
 }

@@ -21,6 +21,7 @@ type Access struct {
 	pulumi.ResourceState
 
 	TaskDefinitionARN pulumi.StringOutput
+	Owned             Owned
 }
 
 // NewAccess declares the task definition and its roles.
@@ -37,19 +38,25 @@ func NewAccess(ctx *pulumi.Context, name string, args *AccessArgs, opts ...pulum
 	if err != nil {
 		return nil, err
 	}
-	if _, err := newExecRights(ctx, name+"-shell", role, parent); err != nil {
+	shell, err := newExecRights(ctx, name+"-shell", role, parent)
+	if err != nil {
 		return nil, err
 	}
+	a.Owned.right(role, shell)
 	execution, err := newTaskRole(ctx, name+"-execution", names.Name("access-execution"), args.Cluster.ARN, parent)
 	if err != nil {
 		return nil, err
 	}
 	if pull := pullRights(image); len(pull) > 0 {
-		if _, err := iam.NewRolePolicy(ctx, name+"-execution-rights", &iam.RolePolicyArgs{
+		rights, err := iam.NewRolePolicy(ctx, name+"-execution-rights", &iam.RolePolicyArgs{
 			Name: pulumi.String("start-tasks"), Role: execution.ID(), Policy: pulumi.String(policy(pull...)),
-		}, parent); err != nil {
+		}, parent)
+		if err != nil {
 			return nil, err
 		}
+		a.Owned.right(execution, rights)
+	} else {
+		a.Owned.role(execution)
 	}
 	container, err := json.Marshal([]any{map[string]any{
 		"name":      Container,

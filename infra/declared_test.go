@@ -85,12 +85,13 @@ func declare(t *testing.T, values map[string]string, secrets ...string) (testkit
 		if err != nil {
 			return err
 		}
-		if _, err := infra.NewAccess(ctx, "access", &infra.AccessArgs{Settings: settings, Image: cfg.Database.SessionImage, Cluster: cluster}, in); err != nil {
+		access, err := infra.NewAccess(ctx, "access", &infra.AccessArgs{Settings: settings, Image: cfg.Database.SessionImage, Cluster: cluster}, in)
+		if err != nil {
 			return err
 		}
 		ctx.Export("exec", service.ExecCommand)
 		_, err = infra.NewStrangers(ctx, "strangers", &infra.StrangersArgs{
-			Allow: cfg.Strangers.Allow, Owned: []*infra.Owned{&network.Owned, &database.Owned, &balancer.Owned, &task.Owned, &service.Owned},
+			Allow: cfg.Strangers.Allow, Owned: []*infra.Owned{&network.Owned, &database.Owned, &balancer.Owned, &access.Owned, &task.Owned, &service.Owned},
 		}, in)
 		if err != nil {
 			return err

@@ -39,11 +39,14 @@ func (o *Owned) rule(r *ec2.SecurityGroupRuleArgs) {
 
 // right is an inline policy of a role, which is the only one that this call names.
 func (o *Owned) right(role *iam.Role, policy *iam.RolePolicy) {
-	o.roles = append(o.roles, role.Name)
+	o.role(role)
 	o.policies = append(o.policies, pulumi.All(role.Name, policy.Name).ApplyT(func(v []any) string {
 		return strangers.Policy(v[0].(string), v[1].(string))
 	}).(pulumi.StringOutput))
 }
+
+// role is one that has no policy but those that right names.
+func (o *Owned) role(role *iam.Role) { o.roles = append(o.roles, role.Name) }
 
 func (o *Owned) add(others ...*Owned) {
 	for _, other := range others {

@@ -92,7 +92,7 @@ func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, o
 		DistributionID:      args.DistributionID,
 		DistributionVersion: args.DistributionVersion,
 		Checks:              pulumi.String(list),
-		Version:             given(args.Version),
+		AppVersion:          given(args.Version),
 		Timeout:             pulumi.String(args.Timeout.String()),
 		TimeoutKey:          pulumi.String("verification.timeout"),
 		Region:              given(args.AWS.Region),

@@ -62,7 +62,7 @@ func TestVerification(t *testing.T) {
 	if e, err = testkit.Run(testkit.Stack{Project: "plan-charge", Name: "test"}, declare); err != nil {
 		t.Fatal(err)
 	}
-	is(t, e["verification-checks"], "1.4.2", "version")
+	is(t, e["verification-checks"], "1.4.2", "appVersion")
 	if list := e["verification-checks"].Get("checks").(string); !strings.Contains(list, `"version":"{version}"`) || strings.Contains(list, "1.4.2") {
 		t.Errorf("checks: %s", list)
 	}

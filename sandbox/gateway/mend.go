@@ -53,6 +53,8 @@ func (m *mends) before(ctx context.Context, c *call) *response {
 // after returns what has to be changed in the emulator's answer, if anything.
 func (m *mends) after(c *call) func(context.Context, *call, *response) {
 	switch c.service + "." + c.action {
+	case "ec2.DescribeSecurityGroupRules":
+		return namePrefixLists
 	case "monitoring.DescribeAlarms":
 		if c.protocol == queryProtocol {
 			return m.describeAlarms
@@ -104,6 +106,19 @@ func (m *mends) prefixList(c *call) *response {
 		`<prefixListId>%s</prefixListId><addressFamily>IPv4</addressFamily><state>create-complete</state>`+
 		`<prefixListArn>arn:aws:ec2:%s:aws:prefix-list/%s</prefixListArn><prefixListName>%s</prefixListName>`+
 		`<ownerId>AWS</ownerId></item></prefixListSet></DescribeManagedPrefixListsResponse>`, ns, edgeListID, m.api.region, edgeListID, edgeListName)}
+}
+
+// namePrefixLists gives a rule without any other end the prefix list that it is for, which the emulator leaves out. There
+// is no other list than CloudFront's here.
+func namePrefixLists(_ context.Context, _ *call, r *response) {
+	const rule = "<securityGroupRuleId>"
+	rules := strings.Split(string(r.body), rule)
+	for i, text := range rules {
+		if i > 0 && !strings.Contains(text, "<cidrIpv") && !strings.Contains(text, "<referencedGroupInfo>") {
+			rules[i] = strings.Replace(text, "</toPort>", "</toPort><prefixListId>"+edgeListID+"</prefixListId>", 1)
+		}
+	}
+	r.body = []byte(strings.Join(rules, rule))
 }
 
 var emptyHeaders = regexp.MustCompile(`<(CustomHeadersConfig|RemoveHeadersConfig)><Quantity>0</Quantity>(<Items ?/>)?</(CustomHeadersConfig|RemoveHeadersConfig)>`)

@@ -29,7 +29,7 @@ type Verification struct {
 	Summary pulumi.StringOutput `pulumi:"summary"`
 }
 
-// VerificationArgs say what has to be served. All but Version, Region, Profile and Role are
+// VerificationArgs say what has to be served. All but AppVersion, Region, Profile and Role are
 // required.
 type VerificationArgs struct {
 	// SiteURL is the site's address as its users reach it.
@@ -45,8 +45,8 @@ type VerificationArgs struct {
 	DistributionVersion pulumi.StringInput
 	// Checks are requests and what their answers must be, a list as JSON.
 	Checks pulumi.StringInput
-	// Version stands where the checks say {version}; may be nil.
-	Version pulumi.StringPtrInput
+	// AppVersion stands where the checks say {version}; may be nil.
+	AppVersion pulumi.StringPtrInput
 	// Timeout is for the whole verification, a duration such as "5m".
 	Timeout pulumi.StringInput
 	// TimeoutKey is the configuration key that sets Timeout.
@@ -65,7 +65,7 @@ type verificationArgs struct {
 	DistributionID      string  `pulumi:"distributionId"`
 	DistributionVersion string  `pulumi:"distributionVersion"`
 	Checks              string  `pulumi:"checks"`
-	Version             *string `pulumi:"version"`
+	AppVersion          *string `pulumi:"appVersion"`
 	Timeout             string  `pulumi:"timeout"`
 	TimeoutKey          string  `pulumi:"timeoutKey"`
 	Region              *string `pulumi:"region"`
@@ -79,7 +79,7 @@ func (VerificationArgs) ElementType() reflect.Type { return reflect.TypeFor[veri
 // NewVerification registers the verification.
 func NewVerification(ctx *pulumi.Context, name string, args *VerificationArgs, opts ...pulumi.ResourceOption) (*Verification, error) {
 	if args == nil || missing(args.SiteURL, args.Cluster, args.Service, args.TaskDefinition, args.DistributionID, args.DistributionVersion, args.Checks, args.Timeout, args.TimeoutKey) {
-		return nil, errors.New("served.NewVerification: all inputs but Version, Region, Profile and Role are required")
+		return nil, errors.New("served.NewVerification: all inputs but AppVersion, Region, Profile and Role are required")
 	}
 	var v Verification
 	if err := ctx.RegisterResource(contract.Verification, name, *args, &v, withVersion(opts)...); err != nil {

@@ -47,7 +47,7 @@ func (v *Verification) Check(ctx context.Context, req infer.CheckRequest) (infer
 
 // checks reads the list of checks.
 func (a VerificationArgs) checks() ([]probe.Check, error) {
-	version, err := json.Marshal(text(a.Version))
+	version, err := json.Marshal(text(a.AppVersion))
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (v *Verification) Diff(_ context.Context, req infer.DiffRequest[Verificatio
 	was, is := req.State.VerificationArgs, req.Inputs
 	for key, changed := range map[string]bool{
 		"siteUrl": was.SiteURL != is.SiteURL, "cluster": was.Cluster != is.Cluster, "service": was.Service != is.Service,
-		"taskDefinition": was.TaskDefinition != is.TaskDefinition, "checks": was.Checks != is.Checks, "version": text(was.Version) != text(is.Version),
+		"taskDefinition": was.TaskDefinition != is.TaskDefinition, "checks": was.Checks != is.Checks, "appVersion": text(was.AppVersion) != text(is.AppVersion),
 		"distributionId": was.DistributionID != is.DistributionID, "distributionVersion": was.DistributionVersion != is.DistributionVersion,
 	} {
 		if changed {

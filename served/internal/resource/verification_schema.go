@@ -13,19 +13,20 @@ type Verification struct{ account *account }
 
 // VerificationArgs say what has to be served.
 type VerificationArgs struct {
-	SiteURL             string  `pulumi:"siteUrl"`
-	Cluster             string  `pulumi:"cluster"`
-	Service             string  `pulumi:"service"`
-	TaskDefinition      string  `pulumi:"taskDefinition"`
-	DistributionID      string  `pulumi:"distributionId"`
-	DistributionVersion string  `pulumi:"distributionVersion"`
-	Checks              string  `pulumi:"checks"`
-	Version             *string `pulumi:"version,optional"`
-	Timeout             string  `pulumi:"timeout"`
-	TimeoutKey          string  `pulumi:"timeoutKey"`
-	Region              *string `pulumi:"region,optional"`
-	Profile             *string `pulumi:"profile,optional"`
-	Role                *string `pulumi:"role,optional"`
+	SiteURL             string `pulumi:"siteUrl"`
+	Cluster             string `pulumi:"cluster"`
+	Service             string `pulumi:"service"`
+	TaskDefinition      string `pulumi:"taskDefinition"`
+	DistributionID      string `pulumi:"distributionId"`
+	DistributionVersion string `pulumi:"distributionVersion"`
+	Checks              string `pulumi:"checks"`
+	// AppVersion is not called version, because a key of that name is the provider framework's own.
+	AppVersion *string `pulumi:"appVersion,optional"`
+	Timeout    string  `pulumi:"timeout"`
+	TimeoutKey string  `pulumi:"timeoutKey"`
+	Region     *string `pulumi:"region,optional"`
+	Profile    *string `pulumi:"profile,optional"`
+	Role       *string `pulumi:"role,optional"`
 }
 
 // VerificationState is what was verified, and what came when it was looked at last.
@@ -52,7 +53,7 @@ func (v *VerificationArgs) Annotate(a infer.Annotator) {
 	a.Describe(&v.DistributionID, "Id of the CloudFront distribution, which must cache no errors. For example `\"E2QWRUHAPOMQZL\"`.")
 	a.Describe(&v.DistributionVersion, "Text that changes whenever the distribution's configuration does, as its ETag. For example `\"ETVPDKIKX0DER\"`.")
 	a.Describe(&v.Checks, "Requests and what their answers must be, a list as JSON. For example `\"[{\\\"path\\\":\\\"/health\\\",\\\"status\\\":200}]\"`.")
-	a.Describe(&v.Version, "Version that was deployed, which stands where the checks say `{version}`. For example `\"1.4.2\"`.")
+	a.Describe(&v.AppVersion, "Version that was deployed, which stands where the checks say `{version}`. For example `\"1.4.2\"`.")
 	a.Describe(&v.Timeout, "Time for the whole verification, a duration. For example `\"5m\"`.")
 	a.Describe(&v.TimeoutKey, "Configuration key that sets the timeout, for whoever has to raise it. For example `\"verification.timeout\"`.")
 	a.Describe(&v.Region, "AWS region; what the environment says unless given. For example `\"eu-west-3\"`.")

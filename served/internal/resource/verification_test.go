@@ -168,12 +168,12 @@ func TestMistakesInVerification(t *testing.T) {
 
 func TestChecksAskForTheVersion(t *testing.T) {
 	w := newWorld(t)
-	inputs := verificationInputs().Set("checks", property.New(`[{"path":"/is/{version}","status":200}]`)).Set("version", property.New("1.4.2"))
+	inputs := verificationInputs().Set("checks", property.New(`[{"path":"/is/{version}","status":200}]`)).Set("appVersion", property.New("1.4.2"))
 	s, err := w.create(verificationURN, inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "another version", w.diff(s, inputs.Set("version", property.New("1.5.0"))), "version")
+	equal(t, "another version", w.diff(s, inputs.Set("appVersion", property.New("1.5.0"))), "appVersion")
 	if asked := strings.Join(w.asked, ","); asked != "GET /is/1.4.2" {
 		t.Errorf("asked %s", asked)
 	}
