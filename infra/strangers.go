@@ -51,8 +51,13 @@ func (o *Owned) role(role *iam.Role) { o.roles = append(o.roles, role.Name) }
 func (o *Owned) add(others ...*Owned) {
 	for _, other := range others {
 		for _, list := range []struct{ to, from *pulumi.StringArray }{
-			{&o.groups, &other.groups}, {&o.rules, &other.rules}, {&o.roles, &other.roles}, {&o.policies, &other.policies},
-			{&o.balancers, &other.balancers}, {&o.listeners, &other.listeners}, {&o.listenerRules, &other.listenerRules},
+			{&o.groups, &other.groups},
+			{&o.rules, &other.rules},
+			{&o.roles, &other.roles},
+			{&o.policies, &other.policies},
+			{&o.balancers, &other.balancers},
+			{&o.listeners, &other.listeners},
+			{&o.listenerRules, &other.listenerRules},
 			{&o.secretVersions, &other.secretVersions},
 		} {
 			*list.to = append(*list.to, *list.from...)

@@ -64,25 +64,29 @@ const eitherProduction = "${{ needs.gate.outputs.environment }}"
 
 var table = map[string]row{
 	"checks": {
-		[]string{"pull_request"}, "checks-${{ github.ref }}", true, "",
+		[]string{"pull_request"},
+		"checks-${{ github.ref }}", true, "",
 		map[string]rights{"checks": {[]string{"contents: read"}, ""}, "fork": {nil, ""}},
 	},
 	"preview": {
-		[]string{"pull_request"}, "preview-${{ github.event.pull_request.number }}", true, "",
+		[]string{"pull_request"},
+		"preview-${{ github.event.pull_request.number }}", true, "",
 		map[string]rights{
 			"preview": {[]string{"contents: read", "id-token: write"}, "preview"},
 			"comment": {[]string{"contents: read", "pull-requests: write"}, ""},
 		},
 	},
 	"deploy": {
-		[]string{"push"}, "deploy-prod", false, "max",
+		[]string{"push"},
+		"deploy-prod", false, "max",
 		map[string]rights{
 			"gate":   {[]string{"contents: read", "id-token: write", "pull-requests: read"}, "preview"},
 			"deploy": {[]string{"contents: read", "id-token: write", "pull-requests: write"}, eitherProduction},
 		},
 	},
 	"drift": {
-		[]string{"schedule", "workflow_dispatch"}, "drift-prod", false, "",
+		[]string{"schedule", "workflow_dispatch"},
+		"drift-prod", false, "",
 		map[string]rights{"drift": {[]string{"actions: read", "contents: read", "id-token: write", "issues: write"}, "preview"}},
 	},
 }

@@ -66,8 +66,10 @@ func (r *RevisionState) Annotate(a infer.Annotator) {
 		"revision":   {"Revision that the schema is at, as it was last read: several heads are sorted and joined by commas, an empty text means none.", `"0003"`},
 		"drift":      {"How the schema differs from what the last migration left; empty when it does not.", `"dropped table public.users; changed column public.organizations.name"`},
 		"generation": {"Rises when the schema has to be migrated again.", `1`},
-		"notMigrated": {"For each image that was deployed here, and whose revision the schema has moved past, what its rollout does, as it was read last.",
-			`{"plan-charge/backend:1.0.0": "schema is at 0004 by 1.1.0; 1.0.0 knows 0003: not migrated"}`},
+		"notMigrated": {
+			"For each image that was deployed here, and whose revision the schema has moved past, what its rollout does, as it was read last.",
+			`{"plan-charge/backend:1.0.0": "schema is at 0004 by 1.1.0; 1.0.0 knows 0003: not migrated"}`,
+		},
 	})
 }
 
