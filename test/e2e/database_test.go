@@ -103,8 +103,13 @@ func peopleReachTheDatabase(t *testing.T, b *box) {
 // killedIsSeen: a killed command leaves no connection, command or port, and its task to the next one.
 func (b *box) killedIsSeen(t *testing.T, program string) {
 	const held = "select 'lock ' || pg_try_advisory_lock(4711)"
+	stdin, open, err := os.Pipe() // one of the system's: Wait would wait for whoever copies from another one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
 	first := b.db(t, program, held)
-	first.Stdin, _ = io.Pipe() // never ends
+	first.Stdin = stdin
 	out, err := first.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +117,7 @@ func (b *box) killedIsSeen(t *testing.T, program string) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
+	stdin.Close()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || line != "found lock true\n" {
 		t.Fatalf("the first command says %q, %v", line, err)
