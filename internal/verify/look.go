@@ -128,13 +128,20 @@ func (v *verification) serving(ctx context.Context) string {
 
 func serves(taskDefinition string) string { return Short(taskDefinition) + " serves" }
 
-// LookAtDeployed looks once which task definition a service runs or is about to, "" when it has none.
-func LookAtDeployed(ctx context.Context, s Settings, c Clients) (string, error) {
+// Deployed is what a service runs or is about to.
+type Deployed struct {
+	TaskDefinition string // "" when there is none
+	Failed         bool   // ECS has given it up, and had nothing to go back to
+}
+
+// LookAtDeployed looks once.
+func LookAtDeployed(ctx context.Context, s Settings, c Clients) (Deployed, error) {
 	service, err := (&verification{Settings: s, Clients: c}).service(ctx)
 	if err != nil {
-		return "", fmt.Errorf("look at service %s: %w", s.Service, wait.Cause(ctx, err))
+		return Deployed{}, fmt.Errorf("look at service %s: %w", s.Service, wait.Cause(ctx, err))
 	}
-	return deployed(service), nil
+	p := primaryOf(service)
+	return Deployed{deployed(service), p != nil && p.RolloutState == types.DeploymentRolloutStateFailed}, nil
 }
 
 // deployed is the task definition that a service runs or is about to, "" when there is none.

@@ -398,8 +398,13 @@ var rollouts = []guard{
 	},
 	{
 		"a version that was deployed by hand, or that ECS went back to, is replaced by the next update", "served/internal/resource/rollout.go",
-		`running == "" || verify.Same(running, settings.TaskDefinition)`, `running != ""`,
+		`found.TaskDefinition == "" || given &&`, `found.TaskDefinition != "" && !(given && found.Failed) || given &&`,
 		served, "TestRollout",
+	},
+	{
+		"a first version that ECS has given up is no success, and is tried once more", "served/internal/resource/rollout.go",
+		`!(found.Failed && again)`, `true`,
+		served, "TestFirstRolloutThatFails",
 	},
 	{
 		"a rollout that was taken back to another one of the same task definition is no success", "internal/verify/rollout.go",

@@ -54,7 +54,7 @@ func (r *Rollout) Create(ctx context.Context, req infer.CreateRequest[RolloutArg
 		return resp, nil
 	}
 	var err error
-	resp.Output, err = r.follow(ctx, req.Inputs)
+	resp.Output, err = r.follow(ctx, req.Inputs, false)
 	return resp, err
 }
 
@@ -65,17 +65,19 @@ func (r *Rollout) Update(ctx context.Context, req infer.UpdateRequest[RolloutArg
 		return resp, nil
 	}
 	var err error
-	resp.Output, err = r.follow(ctx, req.Inputs)
+	again := req.State.Deployed != done && req.State.TaskDefinition == req.Inputs.TaskDefinition
+	resp.Output, err = r.follow(ctx, req.Inputs, again)
 	return resp, err
 }
 
 // follow waits until ECS has decided. A rollout that fails is kept as one that failed, so that the next update follows
-// again, whatever has become of the inputs until then; one that was killed leaves the state of the last one.
-func (r *Rollout) follow(ctx context.Context, args RolloutArgs) (RolloutState, error) {
+// again, whatever has become of the inputs until then; one that was killed leaves the state of the last one. What ECS has
+// given up is tried once more only if that is the failure of an earlier update.
+func (r *Rollout) follow(ctx context.Context, args RolloutArgs, again bool) (RolloutState, error) {
 	state := RolloutState{args, done}
 	settings, clients, err := r.open(ctx, args)
 	if err == nil {
-		if err = r.ask(ctx, settings, clients); err == nil {
+		if err = r.ask(ctx, settings, clients, again); err == nil {
 			err = verify.Rollout(ctx, settings, clients.Clients, newProgressLog(ctx))
 		}
 	}
@@ -87,7 +89,7 @@ func (r *Rollout) follow(ctx context.Context, args RolloutArgs) (RolloutState, e
 		state.Deployed = "not completed"
 	}
 	err = verify.Aftermath{
-		Failed: "the rollout; the version before it goes on serving as long as its tasks run", Cluster: args.Cluster, Service: args.Service,
+		Failed: "the rollout of " + verify.Short(args.TaskDefinition), Cluster: args.Cluster, Service: args.Service,
 		Site: args.Site, HealthPath: args.HealthPath, ConnectTo: r.account.connectTo,
 		Next: "`pulumi config set image …` for a version that works, then `pulumi up`; the same one again: `pulumi up`",
 	}.WithLastWords(ctx, clients.Clients, err)
@@ -96,13 +98,14 @@ func (r *Rollout) follow(ctx context.Context, args RolloutArgs) (RolloutState, e
 
 // ask tells a service that runs something else to run what is wanted: the program's own service need not have changed,
 // since what ECS took back, or somebody deployed by hand, is no change of it.
-func (r *Rollout) ask(ctx context.Context, settings verify.Settings, clients Clients) error {
-	running, err := verify.LookAtDeployed(ctx, settings, clients.Clients)
-	if err != nil || running == "" || verify.Same(running, settings.TaskDefinition) {
+func (r *Rollout) ask(ctx context.Context, settings verify.Settings, clients Clients, again bool) error {
+	found, err := verify.LookAtDeployed(ctx, settings, clients.Clients)
+	given := verify.Same(found.TaskDefinition, settings.TaskDefinition)
+	if err != nil || found.TaskDefinition == "" || given && !(found.Failed && again) {
 		return nil // following says what there is to say
 	}
 	_, err = clients.Scaler.UpdateService(ctx, &ecs.UpdateServiceInput{
-		Cluster: &settings.Cluster, Service: &settings.Service, TaskDefinition: &settings.TaskDefinition,
+		Cluster: &settings.Cluster, Service: &settings.Service, TaskDefinition: &settings.TaskDefinition, ForceNewDeployment: given,
 	})
 	if err != nil {
 		return fmt.Errorf("deploy %s to service %s: %w", settings.TaskDefinition, settings.Service, err)
@@ -154,14 +157,16 @@ func deployed(ctx context.Context, settings verify.Settings, clients Clients) st
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, glance, fmt.Errorf("nothing within %s", glance))
 	defer cancel()
-	running, err := verify.LookAtDeployed(ctx, settings, clients.Clients)
+	found, err := verify.LookAtDeployed(ctx, settings, clients.Clients)
 	switch {
 	case err != nil:
 		return "not seen: " + verify.Plain(err)
-	case running == "":
+	case found.TaskDefinition == "":
 		return "nothing is deployed"
-	case !verify.Same(running, settings.TaskDefinition):
-		return verify.Short(running) + " is deployed"
+	case !verify.Same(found.TaskDefinition, settings.TaskDefinition):
+		return verify.Short(found.TaskDefinition) + " is deployed"
+	case found.Failed:
+		return "its rollout failed"
 	}
 	return done
 }

@@ -89,6 +89,34 @@ func TestFailedRollout(t *testing.T) {
 	}
 }
 
+// A first version that fails has nothing to go back to: ECS gives it up, and each later update tries it once more.
+func TestFirstRolloutThatFails(t *testing.T) {
+	w := newWorld(t)
+	w.change(func() { w.refuses, w.first = definition, true })
+	s, err := w.create(rolloutURN, rolloutInputs())
+	if err == nil || len(w.deployed) > 0 {
+		t.Fatalf("got %v, deployed %q", err, w.deployed)
+	}
+	for range 2 {
+		var diff string
+		s, diff = w.refresh(s)
+		equal(t, "a refresh", diff+": "+s.output("deployed"), "deployed: its rollout failed")
+	}
+	other := s.inputs.Set("taskDefinition", property.New(strings.Replace(definition, ":7", ":8", 1)))
+	w.change(func() {
+		w.definition, w.refuses = strings.Replace(definition, ":7", ":8", 1), strings.Replace(definition, ":7", ":8", 1)
+	})
+	if _, err := w.update(s, other); err == nil || len(w.deployed) > 0 {
+		t.Errorf("another version that has failed by then: got %v, deployed %q", err, w.deployed)
+	}
+	w.change(func() { w.definition, w.refuses = definition, definition })
+	if s, err = w.update(s, s.inputs); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "deployed once more", strings.Join(w.deployed, " "), definition)
+	equal(t, "healed", w.diff(s, s.inputs)+s.output("deployed"), "ok")
+}
+
 // An update that was killed leaves the state as it was before: what it followed differs from that.
 func TestRolloutIsFollowedAgain(t *testing.T) {
 	w := newWorld(t)

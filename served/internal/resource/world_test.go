@@ -55,6 +55,7 @@ type world struct {
 	desired, running int32
 	broken           bool   // tasks do not come up
 	refuses          string // the definition that ECS takes back, or ""
+	first            bool   // there is nothing to go back to
 	deployed         []string
 	err              error
 	opened           []awsclient.Settings
@@ -113,7 +114,9 @@ func (w *world) DescribeServices(context.Context, *ecs.DescribeServicesInput, ..
 	}
 	if w.definition == w.refuses { // and goes back
 		primary.RolloutState, primary.RolloutStateReason = types.DeploymentRolloutStateFailed, aws.String("tasks failed to start")
-		w.definition = earlier
+		if !w.first {
+			w.definition = earlier
+		}
 	}
 	return &ecs.DescribeServicesOutput{Services: []types.Service{{
 		Status: aws.String("ACTIVE"), DesiredCount: w.desired, RunningCount: w.running, Deployments: []types.Deployment{primary},
@@ -131,6 +134,9 @@ func (w *world) UpdateService(_ context.Context, in *ecs.UpdateServiceInput, _ .
 		}
 		if in.TaskDefinition != nil {
 			w.definition = *in.TaskDefinition
+			if in.ForceNewDeployment {
+				w.refuses = ""
+			}
 			w.deployed = append(w.deployed, w.definition)
 		}
 	})
