@@ -121,6 +121,9 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_HEALTH_PATH":       pulumi.String(args.HealthPath),
 		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
 	})
+	if args.Connection.Way != nil {
+		environment["MIGRATE_SESSION"] = args.Connection.Way.Route
+	}
 	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{
 		Create: pulumi.String("go run ./cmd/plan-charge migrate"),
 		// Any change of the environment, such as a new timeout, is an update, and no reason to migrate.
