@@ -801,6 +801,11 @@ var access = []guard{
 		"./sandbox/ssm", "TestAPortThatIsTakenIsNamed",
 	},
 	{
+		"a cancelled statement ends on the server behind a session, too", "internal/session/way.go",
+		`func (n *named) RemoteAddr() net.Addr { return farEnd(n.address) }`, ``,
+		"./sandbox/ssm", "TestAStatementIsCancelledThroughAWay",
+	},
+	{
 		"what was under way when a session is lost is not written a second time", "provider/internal/pgdb/database.go",
 		"		if !errors.As(err, &pg) || (pg.Code", "		var lost *lostError\n		if errors.As(err, &lost) && tries < 2 {\n			continue\n		}\n		if !errors.As(err, &pg) || (pg.Code",
 		database, "TestALostConnectionRepeatsReadingAlone",
