@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/config"
+	"plan-charge/internal/announce"
 	"plan-charge/internal/order"
 )
 
@@ -177,8 +178,15 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	if db.Certificate != "" {
 		instance.CaCertIdentifier = pulumi.String(db.Certificate)
 	}
+	said, err := announce.Hooks(ctx, name, d, func(c announce.Change) string {
+		return announce.Interruption(c, db.Immediately, db.MultiAZ)
+	})
+	if err != nil {
+		return nil, err
+	}
 	d.Instance, err = rds.NewInstance(ctx, name+"-instance", instance,
-		pulumi.Parent(d), order.After(before...), pulumi.Protect(db.Protect), keep)
+		pulumi.Parent(d), order.After(before...), pulumi.Protect(db.Protect), keep,
+		pulumi.ResourceHooks(&pulumi.ResourceHookBinding{BeforeUpdate: said}))
 	if err != nil {
 		return nil, err
 	}

@@ -527,13 +527,14 @@ func TestService(t *testing.T) {
 	is(t, s, map[string]any{"enable": true, "rollback": true, "alarmNames": []any{"plan-charge-prod-target-5xx"}}, "alarms")
 	is(t, s, false, "networkConfiguration", "assignPublicIp")
 	is(t, s, "backend", "loadBalancers", 0, "containerName")
-	if !slices.Equal(s.Options.GetIgnoreChanges(), []string{"desiredCount"}) {
+	if !slices.Equal(s.Options.GetIgnoreChanges(), []string{"desiredCount", "taskDefinition", "loadBalancers"}) {
 		t.Errorf("ignored: %v", s.Options.GetIgnoreChanges())
 	}
 	rollout := p["service-rollout"]
 	for key, want := range map[string]any{
 		"cluster": "plan-charge-prod-cluster", "service": "plan-charge-prod-backend", "taskDefinition": "arn:aws:ecs:eu-west-3:123456789012:service-task:1",
 		"site": p["cdn-distribution"].Get("comment"), "healthPath": "/health", "timeout": "20m0s", "timeoutKey": "service.timeout",
+		"container": "backend", "port": 8000.0, "targetGroup": s.Get("loadBalancers", 0, "targetGroupArn"),
 	} {
 		is(t, rollout, want, key)
 	}
