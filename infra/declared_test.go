@@ -269,6 +269,9 @@ func TestDatabase(t *testing.T) {
 	if !db.Options.GetProtect() || db.Options.GetRetainOnDelete() {
 		t.Error("the instance is not protected, or retained")
 	}
+	if o := db.Options; o.GetDeleteBeforeReplace() || !o.GetDeleteBeforeReplaceDefined() {
+		t.Error("the instance would be deleted for one that takes its place")
+	}
 	if !slices.Contains(db.Secret, "password") {
 		t.Error("the master password is no secret")
 	}
@@ -289,9 +292,12 @@ func TestDatabase(t *testing.T) {
 }
 
 func TestDatabaseSwitches(t *testing.T) {
-	p := program(t, map[string]string{"database": `{"protect":false,"onDestroy":"delete","insights":false,"maxStorage":0,"port":5433,"certificate":"rds-ca-rsa2048-g1","recoveryDays":0}`})
+	p := program(t, map[string]string{"database": `{"protect":false,"onDestroy":"delete","replace":"plan-charge-prod-db","insights":false,"maxStorage":0,"port":5433,"certificate":"rds-ca-rsa2048-g1","recoveryDays":0}`})
 	db := p["database-instance"]
 	is(t, db, true, "skipFinalSnapshot")
+	if !db.Options.GetDeleteBeforeReplace() {
+		t.Error("a replacement that the configuration names is refused")
+	}
 	is(t, db, false, "deletionProtection")
 	is(t, db, false, "performanceInsightsEnabled")
 	is(t, db, nil, "performanceInsightsRetentionPeriod")

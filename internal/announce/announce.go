@@ -1,4 +1,4 @@
-// Package announce says in a preview what a change does that its properties do not tell.
+// Package announce says, in a preview too, what a change does that its properties do not tell.
 package announce
 
 import (
@@ -23,12 +23,8 @@ func (c Change) text(key resource.PropertyKey) (old, now string) {
 	return plain(c.Old[key]), plain(c.New[key])
 }
 
-// Hooks have a preview print what say returns of a step that creates, replaces or updates a resource, as its component's.
-// They are nil outside of previews.
+// Hooks print what say returns of a step that creates, replaces or updates a resource, as its component's.
 func Hooks(ctx *pulumi.Context, name string, component pulumi.Resource, say func(Change) string) ([]*pulumi.ResourceHook, error) {
-	if !ctx.DryRun() {
-		return nil, nil
-	}
 	hook, err := ctx.RegisterResourceHook(name+"-announced", func(args *pulumi.ResourceHookArgs) error {
 		if said := say(Change{args.OldInputs, args.NewInputs}); said != "" {
 			return ctx.Log.Info(said, &pulumi.LogArgs{Resource: component})
@@ -63,6 +59,14 @@ func Interruption(c Change, immediately, standby bool) string {
 		when = "at once, because of database.immediately"
 	}
 	return fmt.Sprintf("%s: interrupts the database %s, %s", strings.Join(what, ", "), long, when)
+}
+
+// Made says that a database is made empty, and what becomes of one that there is.
+func Made(identifier string, replaced bool, onDestroy string) string {
+	if !replaced {
+		return fmt.Sprintf("%s is made empty; one of this name that there is keeps its data, and the update fails, unless database.replace names it", identifier)
+	}
+	return fmt.Sprintf("%s is made empty; one of this name that there is goes with its data (database.replace; onDestroy: %s)", identifier, onDestroy)
 }
 
 // Rollout says what a change of a rollout does; a first one takes nobody's place.

@@ -30,6 +30,8 @@ func TestWhatAChangeDoes(t *testing.T) {
 		"another setting":   {announce.Interruption(change("storageType", "gp2", "gp3"), true, false), ""},
 		"a first instance":  {announce.Interruption(announce.Change{New: class.New}, true, false), ""},
 		"what is secret":    {announce.Interruption(secret, true, false), ""},
+		"an empty database": {announce.Made("db", false, "snapshot"), "db is made empty; one of this name that there is keeps its data, and the update fails, unless database.replace names it"},
+		"one replaced":      {announce.Made("db", true, "snapshot"), "db is made empty; one of this name that there is goes with its data (database.replace; onDestroy: snapshot)"},
 		"a rollout":         {announce.Rollout(unknown, 2), "rolls out at least 2 tasks; those of backend:14 serve until the new ones are healthy"},
 		"one task":          {announce.Rollout(unknown, 1), "rolls out at least 1 task; those of backend:14 serve until the new ones are healthy"},
 		"a first rollout":   {announce.Rollout(announce.Change{New: unknown.New}, 2), ""},

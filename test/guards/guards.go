@@ -312,6 +312,11 @@ var order = []guard{
 
 var rollouts = []guard{
 	{
+		"a database is never replaced unless the configuration names it, whatever `protect` says", "infra/database.go",
+		`pulumi.DeleteBeforeReplace(db.Replace != "")`, `pulumi.DeleteBeforeReplace(true)`,
+		infra, "TestDatabase",
+	},
+	{
 		"tasks that do not come up end a rollout (circuit breaker)", "infra/service.go",
 		"DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{\n\t\t\tEnable:   pulumi.Bool(true),", "DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{\n\t\t\tEnable:   pulumi.Bool(false),",
 		infra, "TestService",
