@@ -76,7 +76,7 @@ func deploy(ctx *pulumi.Context) error {
 
 	// The new image's migration, as the owner and inside the network.
 	task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{
-		Settings: taskSettings(cfg), Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
+		Settings: migrationSettings(cfg), Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
 	}, inCloud)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ var (
 	instanceClass = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	sqlName       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	tableName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$`)
+	revisionName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`) // by its name: no option, and no number of steps
 	columnName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}$`)
 	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	secretName    = regexp.MustCompile(`(?i)(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|(API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|JWT)_?KEY)$`)
@@ -229,6 +230,17 @@ func (c *checker) database(cfg *Config) {
 func (c *checker) migration(m Migration) {
 	if len(m.Command) == 0 || strings.TrimSpace(m.Command[0]) == "" {
 		c.reject("migration.command", m.Command)
+	}
+	if len(m.Downgrade) == 0 || strings.TrimSpace(m.Downgrade[0]) == "" {
+		c.reject("migration.downgrade", m.Downgrade)
+	}
+	c.optional("migration.downgradeTo", m.DowngradeTo, revisionName)
+	switch {
+	case m.Image == "":
+	case m.DowngradeTo == "":
+		c.rejectFor("migration.image", m.Image, "nothing without migration.downgradeTo: forward, the release migrates itself")
+	default:
+		c.image("migration.image", m.Image)
 	}
 	if !strings.HasPrefix(m.Directory, "/") || strings.ContainsFunc(m.Directory, unicode.IsControl) {
 		c.reject("migration.directory", m.Directory)

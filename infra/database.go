@@ -34,13 +34,14 @@ type Credentials struct {
 type Database struct {
 	pulumi.ResourceState
 
-	Instance *rds.Instance
-	Address  pulumi.StringOutput
-	Port     pulumi.IntOutput
-	Name     string
-	Owner    Credentials // RDS's master user: owns the schema
-	App      Credentials // reads and writes rows
-	Owned    Owned
+	Instance   *rds.Instance
+	Identifier string
+	Address    pulumi.StringOutput
+	Port       pulumi.IntOutput
+	Name       string
+	Owner      Credentials // RDS's master user: owns the schema
+	App        Credentials // reads and writes rows
+	Owned      Owned
 
 	reachable pulumi.CustomResource // from the tasks
 }
@@ -190,7 +191,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 		return nil, err
 	}
 
-	d.Address, d.Port, d.Name = d.Instance.Address, d.Instance.Port, db.Name
+	d.Identifier, d.Address, d.Port, d.Name = identifier, d.Instance.Address, d.Instance.Port, db.Name
 	d.Owner, d.App = Credentials{db.Owner, owner}, Credentials{db.App, app}
 	return d, ctx.RegisterResourceOutputs(d, pulumi.Map{"address": d.Address, "port": d.Port})
 }

@@ -140,7 +140,7 @@ var gating = []guard{
 	},
 	{
 		"the image that triggers it is the stack's", "wiring.go",
-		`Image:             pulumi.String(cfg.Image),`, `Image:             pulumi.String("latest"),`,
+		`Image:             pulumi.String(cfg.MigrationImage()),`, `Image:             pulumi.String("latest"),`,
 		whole, "TestMigrationRunsWhatIsDeployed",
 	},
 	{
@@ -234,6 +234,16 @@ var gating = []guard{
 		"an image whose revision the database has moved past is rolled out without migrating", "internal/migrate/migrate.go",
 		notMigrated, `err != nil || passed && false {`,
 		migrate, "TestBackAndForth",
+	},
+	{
+		"a downgrade that is asked for takes a snapshot first", "internal/migrate/migrate.go",
+		`if m.DowngradeTo != "" && left.revision != m.DowngradeTo {`, `if false {`,
+		migrate, "TestADowngradeThatIsAskedForTakesASnapshotFirst",
+	},
+	{
+		"a downgrade goes to the revision that was named and no other", "internal/migrate/migrate.go",
+		`if m.DowngradeTo != "" && after != m.DowngradeTo {`, `if false {`,
+		migrate, "TestADowngradeThatIsAskedForTakesASnapshotFirst",
 	},
 	{
 		"a downgrade never happens unasked", "internal/migrate/migrate.go",
