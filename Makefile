@@ -29,8 +29,8 @@ test: setup unit ## everything that CI runs; what mostly waits goes side by side
 setup:
 	go run -v ./sandbox setup
 
-# What has goroutines; tested under the race detector.
-RACE = ./internal/... ./provider/... ./served/... ./sandbox/edge ./sandbox/engine ./sandbox/image ./sandbox/ssm ./test/replay/...
+# What has goroutines; tested under the race detector. What waits longest comes first, so that others compute meanwhile.
+RACE = ./sandbox/ssm ./internal/... ./provider/... ./served/... ./sandbox/edge ./sandbox/engine ./sandbox/image ./test/replay/...
 
 unit: setup
 	go vet ./...
