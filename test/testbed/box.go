@@ -209,7 +209,7 @@ func (b *Box) Connect() *pgx.Conn {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	conn, err := pgx.Connect(context.Background(), s.Database)
+	conn, err := b.Sandbox.Connect(context.Background(), s.Database)
 	if err != nil {
 		b.t.Fatal(err)
 	}
