@@ -19,6 +19,7 @@ lint: ## builds the linter from its module the first time, which takes minutes
 # It does not know `queue`, which GitHub has since 2026-05 (rhysd/actionlint#657).
 lint-workflows:
 	GOSUMDB=off go tool -modfile=tools/workflows/go.mod actionlint -ignore 'unexpected key "queue"'
+	go run ./tools/zizmor
 
 format: ## as the linter wants it
 	$(LINT) fmt
