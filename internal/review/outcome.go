@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"plan-charge/internal/lastlines"
 )
 
 // SideBySide prints two lists of canonical steps as an HTML table, those that differ only.
@@ -78,5 +80,9 @@ func (o *Outcome) Text() string {
 	if o.Deployed {
 		return fmt.Sprintf("**Deployed** %s. %s", run, plain(o.Serves))
 	}
-	return fmt.Sprintf("**The deployment failed** %s.\n\n%s\n\n%s\n\nNext: correct what it names, then %s", run, block("text", ends(o.Why, 4000)), plain(o.Serves), code(o.Next))
+	text := fmt.Sprintf("**The deployment failed** %s. %s\n\n%s\n\nNext: correct what it names, then %s", run, plain(o.Serves), block("text", lastlines.Of(o.Why, 6)), code(o.Next))
+	if strings.Count(o.Why, "\n") >= 6 {
+		text += "\n\n<details><summary>All that it said</summary>\n\n" + block("text", ends(o.Why, 4000)) + "\n\n</details>"
+	}
+	return text
 }

@@ -643,13 +643,38 @@ var rows = []guard{
 	},
 	{
 		"a row that leaves the program stays in the table unless told otherwise", "provider/internal/resource/rows_inputs.go",
-		`schema: defaultSchema, onRemove: pgdb.Retain}`, `schema: defaultSchema, onRemove: pgdb.Delete}`,
+		`schema: defaultSchema, onRemove: pgdb.Retain,`, `schema: defaultSchema, onRemove: pgdb.Delete,`,
 		provider, "TestRowsAreRetainedUnlessToldOtherwise",
 	},
 	{
 		"a row that the program does not know is never removed", "provider/internal/pgdb/remove.go",
 		`condition := staged.onKeys(goneKeys, "t", "g")`, `condition := "true"`,
 		provider, "TestRemovedRows/delete",
+	},
+	{
+		"no more rows go than may when a table is made the same as a file", "provider/internal/pgdb/changes.go",
+		`src.MaxDeletes >= 0 && c.Go > src.MaxDeletes {`, `src.MaxDeletes < -1 {`,
+		provider, "TestModesOfAFile/sync",
+	},
+	{
+		"a file that has changed since it was planned with is not written", "provider/internal/pgdb/file.go",
+		`digest != src.Digest {`, `digest == "" {`,
+		provider, "TestAFileThatChangesWhileItIsUsed",
+	},
+	{
+		"a refresh without the file that was applied is not green", "provider/internal/resource/rows_file.go",
+		`case digest != in.digest:`, `case digest == "none":`,
+		provider, "TestARefreshWithoutTheFile",
+	},
+	{
+		"rows from a file need a table of which nothing belongs to another resource", "provider/internal/pgdb/file.go",
+		`if t.isOver(spec, Row{}, c) {`, `if c.owner != "" {`,
+		provider, "TestATableWithRowsFromAFileBelongsToOneResource/two stacks",
+	},
+	{
+		"no other resource writes to a table with rows from a file", "provider/internal/pgdb/owner.go",
+		"if c.whole() {\n\t\treturn \"true\"", "if c.whole() {\n\t\treturn \"false\"",
+		provider, "TestATableWithRowsFromAFileBelongsToOneResource/two stacks",
 	},
 	{
 		"rows are written all or none, in one transaction", "provider/internal/pgdb/database.go",

@@ -30,6 +30,9 @@ func (r *rows) Diff(ctx context.Context, req p.DiffRequest) (p.DiffResponse, err
 	}
 	d.settings()
 	d.rows()
+	if v := req.State.Get(driftKey); v.IsString() && v.AsString() != "" {
+		d.add(p.Update, driftKey)
+	}
 	if v := req.State.Get(notSeenKey); v.IsString() && v.AsString() != "" {
 		d.add(p.Update, notSeenKey)
 	}
@@ -95,6 +98,10 @@ func (d *differ) settings() {
 		{"updatedAtColumn", d.old.updatedAt, d.new.updatedAt, p.Update},
 		{"softDeleteColumn", d.old.softDelete, d.new.softDelete, p.Update},
 		{"onRemove", string(d.old.onRemove), string(d.new.onRemove), p.Update},
+		{"file", d.old.file, d.new.file, p.Update},
+		{digestKey, d.old.digest, d.new.digest, p.Update},
+		{"mode", string(d.old.mode), string(d.new.mode), p.Update},
+		{"maxDeletes", strconv.Itoa(d.old.maxDeletes), strconv.Itoa(d.new.maxDeletes), p.Update},
 	} {
 		switch {
 		case d.new.unknown[s.key]:
@@ -114,6 +121,9 @@ func (d *differ) settings() {
 }
 
 func (d *differ) rows() {
+	if d.new.file != "" || d.new.unknown["file"] {
+		return
+	}
 	if d.new.unknown["rows"] || d.new.unknown["keyColumns"] {
 		d.add(p.Update, "rows")
 		return
