@@ -840,6 +840,26 @@ var access = []guard{
 		`"PGHOST", "PGHOSTADDR",`, `"PGHOST",`,
 		"./cmd/plan-charge", "TestLoginGoesByEnvironment",
 	},
+	{
+		"in the sandbox's private network a database is reached by whom its security groups admit", "sandbox/vpc/vpc.go",
+		`if !n.admitted(ctx, from, Party{Address: d.address, Database: d.id}, d.port) {`, `if false {`,
+		"./sandbox/vpc", "TestOnlyWhoIsAdmittedReachesTheDatabase",
+	},
+	{
+		"in the sandbox's private network a task is reached by whom its security groups admit", "sandbox/vpc/vpc.go",
+		`if i == nil || !n.admitted(ctx, from, i.party, int(to.Port())) {`, `if i == nil {`,
+		"./sandbox/vpc", "TestATaskIsReachedByWhomItsGroupNames",
+	},
+	{
+		"in the sandbox's private network both ends' security groups have to admit a connection", "sandbox/gateway/groups.go",
+		`return in && out`, `return in || out`,
+		"./sandbox/gateway", "TestGroupsOfBothEnds",
+	},
+	{
+		"nothing of the sandbox's private network is left when its background process is killed", "sandbox/engine/image.go",
+		`vpc.EndWithParent(cmd.SysProcAttr, syscall.SIGKILL)`, `_ = vpc.EndWithParent`,
+		"./sandbox/engine", "TestNothingIsLeftOfAPrivateNetwork",
+	},
 }
 
 var reviews = []guard{
