@@ -340,8 +340,10 @@ func (s *staged) checkFileEncoding(ctx context.Context, tx pgx.Tx, f rowfile.Fil
 	each(func(r *rowfile.Reader, i int, text string) bool {
 		if at := strings.IndexAny(text, lacking); at >= 0 {
 			c, _ := utf8.DecodeRuneInString(text[at:])
-			s.problems = append(s.problems, Problem{Row: fileRowName(r, r.Row()), Column: r.Columns[i],
-				Reason: fmt.Sprintf("holds %q (%U), which the database cannot store, because its encoding is %s", c, c, encoding)})
+			s.problems = append(s.problems, Problem{
+				Row: fileRowName(r, r.Row()), Column: r.Columns[i],
+				Reason: fmt.Sprintf("holds %q (%U), which the database cannot store, because its encoding is %s", c, c, encoding),
+			})
 		}
 		return len(s.problems) < maxProblems
 	})
