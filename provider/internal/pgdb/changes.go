@@ -22,6 +22,9 @@ type Changes struct {
 	First            []ChangedRow
 	// Lost are columns of the file that the table no longer has.
 	Lost []string
+	// Columns are those of the file, and Digest names what the table holds in them after an update, "" where it is not known.
+	Columns []string
+	Digest  string
 }
 
 // ChangedRow is one row that differs.

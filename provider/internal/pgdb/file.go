@@ -443,7 +443,11 @@ func ApplyFile(ctx context.Context, tx pgx.Tx, spec Spec, src Source) (*Table, C
 	if src.Mode == Sync && out.Removed > src.MaxDeletes { // somebody added rows since they were counted
 		return t, changes, out, &TooManyError{Table: t.String(), Count: out.Removed, Max: src.MaxDeletes, Changes: changes.String(), Operation: src.Removal}
 	}
-	if changed.count() > 0 {
+	same, err := t.verify(ctx, tx, spec, src.Mode, all, &changes)
+	if err != nil {
+		return t, changes, out, err
+	}
+	if !same && changed.count() > 0 {
 		kept, err := t.kept(ctx, tx, spec, changed)
 		if err != nil {
 			return t, changes, out, err
@@ -451,6 +455,61 @@ func ApplyFile(ctx context.Context, tx pgx.Tx, spec Spec, src Source) (*Table, C
 		out.Warnings = append(out.Warnings, kept...)
 	}
 	return t, changes, out, t.settle(ctx, tx, spec, all, lapsed, &out)
+}
+
+// verify says whether the table holds the rows of the file now, and if so remembers what it holds. Both are looked at in one
+// statement, so that nothing that somebody writes meanwhile is taken for ours.
+func (t *Table) verify(ctx context.Context, tx pgx.Tx, spec Spec, mode Mode, all *staged, c *Changes) (bool, error) {
+	where := []string{"t.tableoid IS NULL"}
+	for _, column := range t.compared(spec, all) {
+		where = append(where, "("+all.differs(t, column, "t", "d")+")")
+	}
+	holds := fmt.Sprintf("NOT EXISTS (SELECT FROM %s d LEFT JOIN %s t ON %s WHERE %s)", all.table, t.Identifier(), all.onKeys(spec.Keys, "t", "d"), strings.Join(where, " OR "))
+	if mode == Sync {
+		holds += fmt.Sprintf(" AND NOT EXISTS (SELECT FROM %s)", t.surplus(spec, all))
+	}
+	var same bool
+	var digest string
+	err := tx.QueryRow(ctx, fmt.Sprintf("SELECT %s, (%s)", holds, t.content(spec, mode, all.columns))).Scan(&same, &digest)
+	if err != nil {
+		return false, fmt.Errorf("compare with %s: %w", t, err)
+	}
+	c.Columns = all.columns
+	if same && !t.Filtered {
+		c.Digest = digest
+	}
+	return same, nil
+}
+
+// content is a query for a digest of what the table holds, whoever wrote it, in the columns of a file: of the keys alone where
+// no other column counts.
+func (t *Table) content(spec Spec, mode Mode, columns []string) string {
+	if mode == Insert {
+		columns = spec.Keys
+	}
+	columns = slices.Sorted(slices.Values(columns))
+	return fmt.Sprintf("SELECT count(*) || ':' || coalesce(sum(hashtextextended(ROW(%s)::text, 0)), 0) FROM %s t",
+		strings.Join(asTexts(columns, "t."), ", "), t.Identifier())
+}
+
+// Unchanged says whether the table holds what it held when a digest was taken of it, in columns of these types.
+func Unchanged(ctx context.Context, tx pgx.Tx, spec Spec, mode Mode, types map[string]value.Type, digest string) (*Table, bool, error) {
+	t, err := Inspect(ctx, tx, spec.Schema, spec.Table)
+	if err != nil || digest == "" || t.Filtered {
+		return t, false, err
+	}
+	var columns []string
+	for c, typ := range types {
+		if t.Columns[c].Type.Name != typ.Name {
+			return t, false, nil
+		}
+		columns = append(columns, c)
+	}
+	var now string
+	if err := tx.QueryRow(ctx, t.content(spec, mode, columns)).Scan(&now); err != nil {
+		return t, false, fmt.Errorf("read %s: %w", t, err)
+	}
+	return t, now == digest, nil
 }
 
 // ForeseeFile says what ApplyFile would do, with its errors, and leaves the transaction as it was.

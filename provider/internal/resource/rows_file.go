@@ -18,6 +18,8 @@ import (
 const (
 	// digestKey is the digest of a file: check adds it to the inputs, so that the file itself travels nowhere.
 	digestKey = "fileDigest"
+	// tableKey is the output by which a refresh sees without the file that nothing has changed.
+	tableKey = "tableDigest"
 	// driftKey is the output that says what the last refresh found different from the file.
 	driftKey = "drift"
 )
@@ -130,9 +132,11 @@ func (in *inputs) source() pgdb.Source {
 // fileState is what is remembered of rows that come from a file: nothing that grows with them.
 func (in *inputs) fileState(m property.Map, table *pgdb.Table) property.Map {
 	if table == nil {
-		return m.Set("rowCount", property.New(property.Computed)).Set("columnTypes", property.New(property.Computed)).Delete("changesFile")
+		return m.Set("rowCount", property.New(property.Computed)).Set("columnTypes", property.New(property.Computed)).
+			Set(tableKey, property.New(property.Computed)).Delete("changesFile")
 	}
-	return m.Set("rowCount", property.New(float64(in.rowCount))).Set("columnTypes", typesProperty(table.Types(table.Order))).Delete("changesFile")
+	return m.Set("rowCount", property.New(float64(in.rowCount))).Set("columnTypes", typesProperty(table.Types(in.fileColumns))).
+		Set(tableKey, property.New(in.tableDigest)).Delete("changesFile")
 }
 
 // applyFile makes the table hold the rows of the file.
@@ -151,12 +155,13 @@ func (r *rows) applyFile(ctx context.Context, owner pgdb.Owner, in *inputs) (*pg
 	if err != nil {
 		return nil, r.noTable(ctx, err)
 	}
-	in.rowCount = changes.Rows
+	in.rowCount, in.fileColumns, in.tableDigest = changes.Rows, changes.Columns, changes.Digest
 	tell(log, table, outcome, changes.Rows, 0)
 	return table, nil
 }
 
-// readFile compares the table with the file that was last applied. Where that is not at hand nobody could look.
+// readFile looks whether the table holds what it held after the last update, and if not compares it with the file. Where that is
+// not at hand any more it cannot be told what changed.
 func (r *rows) readFile(ctx context.Context, req p.ReadRequest, in *inputs) (p.ReadResponse, error) {
 	kept := p.ReadResponse{ID: req.ID, Properties: req.Properties, Inputs: req.Inputs}
 	unseen := func(err error) (p.ReadResponse, error) {
@@ -164,16 +169,20 @@ func (r *rows) readFile(ctx context.Context, req p.ReadRequest, in *inputs) (p.R
 		return kept, nil
 	}
 	digest, err := rowfile.Digest(in.file)
-	if err != nil {
-		digest = ""
-	}
+	var before string
+	in.text(req.Properties, tableKey, &before)
 	var table *pgdb.Table
 	var changes pgdb.Changes
 	looked := r.connector.get(ctx).Look(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var same bool
 		var err error
-		if digest != in.digest {
-			_, err = pgdb.Inspect(ctx, tx, in.schema, in.table)
+		table, same, err = pgdb.Unchanged(ctx, tx, in.spec(), in.mode, rememberedTypes(req.Properties), before)
+		if err != nil || same {
+			digest = in.digest
 			return err
+		}
+		if digest != in.digest {
+			return nil
 		}
 		table, changes, err = pgdb.CompareFile(ctx, tx, in.spec(), in.source())
 		return err
@@ -183,10 +192,10 @@ func (r *rows) readFile(ctx context.Context, req p.ReadRequest, in *inputs) (p.R
 		return p.ReadResponse{}, nil
 	case looked != nil:
 		return unseen(looked)
-	case err != nil:
-		return unseen(fmt.Errorf("%s: %w; the table is compared with it", in.file, err))
+	case digest != in.digest && err != nil:
+		return unseen(fmt.Errorf("%s.%s has changed, and what its rows are compared with, %s, is not at hand: %w", in.schema, in.table, in.file, err))
 	case digest != in.digest:
-		return unseen(fmt.Errorf("%s has changed since its rows were written, so it cannot be told what changed in the table: the next update compares and mends all of it", in.file))
+		return unseen(fmt.Errorf("%s.%s has changed, and %s too since its rows were written, so it cannot be told whether a row of it was changed by hand: the next update compares and mends all of it", in.schema, in.table, in.file))
 	}
 	kept.Properties = kept.Properties.Delete(notSeenKey, driftKey)
 	if changes.Any() {

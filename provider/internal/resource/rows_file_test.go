@@ -264,16 +264,25 @@ func TestARefreshWithoutTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	live, drift := w.refresh(s)
+	equal(t, "nothing has changed", drift+show(property.New(live.state)), show(property.New(s.state)))
+	w.db.Exec(`INSERT INTO items VALUES (2, 'of the application')`)
+	live, drift = w.refresh(s)
 	equal(t, "drift", drift, "update notSeen")
-	if why := show(live.state.Get("notSeen")); !strings.Contains(why, "not seen: "+path+": there is no such file") {
+	if why := show(live.state.Get("notSeen")); !strings.Contains(why, "not seen: public.items has changed, and what its rows are compared with, "+path+", is not at hand: there is no such file") {
 		t.Error(why)
 	}
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	_, drift = w.refresh(s)
+	equal(t, "a row of the application's is no drift", drift, "")
 	fromFile(t, path, "id,name\n1,b\n", "")
 	live, drift = w.refresh(s)
 	equal(t, "drift", drift, "update notSeen")
-	if why := show(live.state.Get("notSeen")); !strings.Contains(why, "has changed since its rows were written") {
+	if why := show(live.state.Get("notSeen")); !strings.Contains(why, "public.items has changed, and "+path+" too since its rows were written") {
 		t.Error(why)
 	}
+	w.db.Exec(`DELETE FROM items WHERE id = 2`)
 	s = w.update(live, program)
 	equal(t, "rows", w.db.Text(`SELECT name FROM items`), "b")
 	_, drift = w.refresh(s)
@@ -422,4 +431,87 @@ func TestTheExampleInYAML(t *testing.T) {
 	w.db.Exec(`CREATE TABLE countries (code char(2) PRIMARY KEY, name text NOT NULL, capital text); INSERT INTO countries VALUES ('XX', 'Nowhere', NULL)`)
 	w.create(properties("countries", "pgrows:index:Rows"))
 	equal(t, "rows", w.db.Text(`SELECT * FROM countries ORDER BY code`), "CH|Switzerland|Bern\nFR|France|Paris\nNR|Nauru|")
+}
+
+// What the server itself makes of a file is what is read, and what it refuses is refused.
+func TestCSVIsReadAsCOPYReadsIt(t *testing.T) {
+	w, path := newWorld(t), csvPath(t)
+	w.db.Exec(`CREATE TABLE items (id text PRIMARY KEY, name text); CREATE TABLE copied (id text PRIMARY KEY, name text)`)
+	conn, err := pgx.Connect(t.Context(), w.db.Superuser())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, text := range []string{
+		"1,a\n2,\n3,\"\"\n", "1,a", "1,\" a \"\n2, b \n", "1,\"a\"\"b\"\n", "1,\"a\nb\"\n", "1,x\"y,z\"w\n", "1,\"x\"y\n", "1,\\N\n2,\\\\\n3,\\t\n",
+		"1,\"a,b\"\n", "1,a,b\n", "1\n", "1,a\n\n", "1,\"a\n", "1,a\rb\n", "1,'a'\n", "1,é😀\n", "1,\"\"\"\"\n", "1,\"\"a\n", "1,a\"\"\n", "1,\xff\n",
+	} {
+		w.db.Exec(`TRUNCATE items, copied`)
+		_, refused := conn.PgConn().CopyFrom(t.Context(), strings.NewReader("id,name\n"+text), "COPY copied FROM STDIN (FORMAT csv, HEADER)")
+		inputs := fromFile(t, path, "id,name\n"+text, "")
+		resp, err := w.server.Check(p.CheckRequest{Urn: w.urn, Inputs: inputs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (refused != nil) != (len(resp.Failures) > 0) {
+			t.Errorf("%q: COPY says %v, the check %v", text, refused, resp.Failures)
+		}
+		if len(resp.Failures) > 0 {
+			continue
+		}
+		w.create(inputs)
+		const rows = `SELECT id, name, name IS NULL FROM `
+		equal(t, text, w.db.Text(rows+"items ORDER BY 1"), w.db.Text(rows+"copied ORDER BY 1"))
+	}
+}
+
+func TestAnUpdateFromAFileThatIsCancelled(t *testing.T) {
+	w, path := newItems(t), csvPath(t)
+	w.create(fromFile(t, path, "id,name\n1,a\n2,b\n", ""))
+	app, err := pgx.Connect(t.Context(), w.db.Superuser())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close(t.Context())
+	held, err := app.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback(t.Context())
+	if _, err := held.Exec(t.Context(), `SELECT FROM items WHERE id = 2 FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	fromFile(t, path, "id,name\n1,x\n2,y\n3,z\n", "")
+	digest, err := rowfile.Digest(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := pgdb.New(w.db.Settings)
+	defer db.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error)
+	go func() {
+		done <- db.Change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+			src := pgdb.Source{File: rowfile.File{Path: path, Keys: []string{"id"}}, Digest: digest, Mode: pgdb.Upsert}
+			_, _, _, err := pgdb.ApplyFile(ctx, tx, pgdb.Spec{Schema: "public", Table: "items", Keys: []string{"id"}}, src)
+			return err
+		})
+	}()
+	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	for deadline := time.Now().Add(time.Minute); w.db.Text(waiting) != "1"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the update does not wait for the application")
+		}
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("a cancelled update succeeded")
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the update goes on")
+	}
+	equal(t, "rows", w.db.Text(itemsNow), "1|a|\n2|b|")
 }

@@ -38,6 +38,8 @@ type inputs struct {
 	file, digest, changesFile string
 	mode                      pgdb.Mode
 	maxDeletes, rowCount      int
+	fileColumns               []string // of a file that was applied, with a digest of what the table held then
+	tableDigest               string
 	// unknown holds the names of inputs that are not known yet.
 	unknown map[string]bool
 	// hidden means that keys are secret, so that nothing outside may name a row by its key.

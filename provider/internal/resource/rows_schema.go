@@ -49,6 +49,7 @@ type RowsState struct {
 	FileDigest       *string                   `pulumi:"fileDigest,optional"`
 	Mode             *string                   `pulumi:"mode,optional"`
 	MaxDeletes       *int                      `pulumi:"maxDeletes,optional"`
+	TableDigest      *string                   `pulumi:"tableDigest,optional"`
 	Drift            *string                   `pulumi:"drift,optional"`
 	Columns          []string                  `pulumi:"columns,optional"`
 	CreatedAtColumn  *string                   `pulumi:"createdAtColumn,optional"`
@@ -148,6 +149,7 @@ func (r *RowsState) Annotate(a infer.Annotator) {
 		"rows":     {"The rows as they were last read or written, by key.", `{"id=1": {"id": 1, "name": "Default Organization"}}`},
 		"rowCount": {"How many rows the program owns.", `1`},
 		digestKey:  {"What the file held when its rows were last written.", `"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"`},
+		tableKey:   {"What the table held in the file's columns after the last update, so that a refresh sees in one pass and without the file that nothing has changed.", `"249:-5263201928305712046"`},
 		driftKey:   {"What the last refresh found different from the file; absent where nothing was.", `"of 249 rows in the file 1 different; row code=FR (line 76 of countries.csv) differs in name"`},
 		notSeenKey: {"Why the last refresh could not look at the table; absent where it could.", `"not seen: no connection to db.example.com:5432: connection refused"`},
 		ownerKey: {
