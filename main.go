@@ -69,7 +69,8 @@ func deploy(ctx *pulumi.Context) error {
 	}
 
 	// Roles before tables, because default privileges only reach tables made after them.
-	roles, err := schema.NewRoles(ctx, "roles", rolesArgs(cfg, database))
+	reached := connection(cfg, network, cluster, access, database)
+	roles, err := schema.NewRoles(ctx, "roles", rolesArgs(cfg, reached, database))
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func deploy(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	migration, err := schema.NewMigration(ctx, "migration", migrationArgs(cfg, network, database, cluster, task, roles))
+	migration, err := schema.NewMigration(ctx, "migration", migrationArgs(cfg, reached, database, network, cluster, task, roles))
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func deploy(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	organizations, err := schema.NewOrganizations(ctx, "organizations", organizationsArgs(cfg, database, migration))
+	organizations, err := schema.NewOrganizations(ctx, "organizations", organizationsArgs(cfg, reached, migration))
 	if err != nil {
 		return err
 	}

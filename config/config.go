@@ -89,9 +89,24 @@ type Database struct {
 	App          string `json:"app" allowed:"a lower-case letter, then up to 62 letters, digits and underscores; not the owner's name" example:"plan_charge_app"`
 	Port         int    `json:"port" allowed:"1150 to 65535" example:"5432"`
 	RecoveryDays int    `json:"recoveryDays" allowed:"0 (secrets are deleted at once) or 7 to 30" example:"7"`
+	// Access is how whatever runs Pulumi reaches the database: through a one-off task, or by itself.
+	Access string `json:"access" allowed:"session (through a one-off task, from anywhere) or direct (from where the private network is reached)" example:"session"`
+	// AccessPort is 0 for one that follows from the stack's name; see LoopbackPort.
+	AccessPort   int  `json:"accessPort" allowed:"0 (one that follows from the stack's name), or 1024 to 65535" example:"15432"`
+	PreviewReads bool `json:"previewReads" allowed:"true (previews open a session too, which takes its rights) or false" example:"false"`
+	// Inbound is who may connect besides the tasks.
+	Inbound []string `json:"inbound" allowed:"IPv4 blocks, each written with its first address, and ids of security groups, each once; no block that is open to everybody" example:"[10.8.0.0/16, sg-0123456789abcdef0]"`
 	// SessionImage is what a session's task runs; it has to have a shell.
 	SessionImage string `json:"sessionImage" allowed:"an image with a tag or a sha256 digest, or nothing for the release's" example:"public.ecr.aws/docker/library/busybox:1.37"`
 }
+
+// How the database is reached from where Pulumi runs.
+const (
+	// Session goes through a one-off task.
+	Session = "session"
+	// Direct dials the database's address.
+	Direct = "direct"
+)
 
 // Migration says how the schema is brought up to date.
 type Migration struct {
@@ -186,7 +201,7 @@ func defaults() Config {
 		Region:        "eu-west-3",
 		Tags:          map[string]string{},
 		Network:       Network{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
-		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
+		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7, Access: Direct, Inbound: []string{}},
 		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Downgrade: []string{"alembic", "downgrade"}, Directory: "/app", VersionTable: "alembic_version", VersionColumn: "version_num", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second, IgnoreObjects: []string{}, Accept: []string{}},
 		Organizations: Organizations{OnRemove: pgrows.Retain, Rows: []Organization{}},
 		Service:       Service{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: 20 * time.Minute},

@@ -37,6 +37,7 @@ var (
 	zoneID        = regexp.MustCompile(`^Z[A-Z0-9]{1,31}$`)
 	vpcID         = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
 	subnetID      = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
+	groupID       = regexp.MustCompile(`^sg-[0-9a-f]+$`)
 	plainPath     = regexp.MustCompile(`^/[A-Za-z0-9/_.~-]*$`) // it becomes part of a shell command
 	statuses      = regexp.MustCompile(`^([1-5]([0-9]{2}|[xX]{2}))( *, *[1-5]([0-9]{2}|[xX]{2}))*$`)
 	headerName    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
@@ -219,11 +220,40 @@ func (c *checker) database(cfg *Config) {
 		c.rejectFor("database.app", d.App, "a name that is not the owner's: the app must not be able to change the schema")
 	}
 	c.between("database.port", d.Port, 1150, 65535)
+	c.access(d)
 	if d.SessionImage != "" {
 		c.image("database.sessionImage", d.SessionImage)
 	}
 	if d.RecoveryDays != 0 {
 		c.between("database.recoveryDays", d.RecoveryDays, 7, 30)
+	}
+}
+
+// access checks how the database is reached, and that nothing is said about the other way.
+func (c *checker) access(d Database) {
+	c.oneOf("database.access", d.Access, Session, Direct)
+	if d.AccessPort != 0 {
+		c.between("database.accessPort", d.AccessPort, 1024, 65535)
+	}
+	for i, from := range d.Inbound {
+		block, err := netip.ParsePrefix(from)
+		valid := err == nil && block.Addr().Is4() && block == block.Masked() && block.Bits() > 0 || groupID.MatchString(from)
+		if !valid || slices.Contains(d.Inbound[:i], from) {
+			c.reject(fmt.Sprintf("database.inbound[%d]", i), from)
+		}
+	}
+	switch d.Access {
+	case Session:
+		if len(d.Inbound) > 0 {
+			c.rejectFor("database.inbound", d.Inbound, "nothing, unless database.access is direct: a session comes from the tasks, which are let in")
+		}
+	case Direct:
+		if d.PreviewReads {
+			c.rejectFor("database.previewReads", d.PreviewReads, "false, unless database.access is session: a preview that needs no session always looks")
+		}
+		if d.AccessPort != 0 {
+			c.rejectFor("database.accessPort", d.AccessPort, "0, unless database.access is session")
+		}
 	}
 }
 

@@ -43,12 +43,13 @@ type Database struct {
 	App        Credentials // reads and writes rows
 	Owned      Owned
 
-	reachable pulumi.CustomResource // from the tasks
+	reachable pulumi.CustomResource   // from the tasks
+	inbound   []pulumi.CustomResource // from elsewhere
 }
 
 // Ready is the instance and the way to it.
 func (d *Database) Ready() []pulumi.CustomResource {
-	return []pulumi.CustomResource{d.Instance, d.reachable}
+	return append([]pulumi.CustomResource{d.Instance, d.reachable}, d.inbound...)
 }
 
 // NewDatabase declares the RDS instance and chooses both roles' passwords.
@@ -94,6 +95,27 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	}
 	d.Owned.group(group)
 	d.Owned.rule(fromTasks)
+	for _, from := range db.Inbound {
+		rule := &ec2.SecurityGroupRuleArgs{
+			Type:            pulumi.String("ingress"),
+			Description:     pulumi.String("PostgreSQL from where database.inbound says"),
+			SecurityGroupId: group.ID(),
+			Protocol:        pulumi.String("tcp"),
+			FromPort:        pulumi.Int(db.Port),
+			ToPort:          pulumi.Int(db.Port),
+		}
+		if strings.Contains(from, "/") {
+			rule.CidrBlocks = pulumi.ToStringArray([]string{from})
+		} else {
+			rule.SourceSecurityGroupId = pulumi.String(from)
+		}
+		let, err := ec2.NewSecurityGroupRule(ctx, name+"-from-"+strings.ReplaceAll(from, "/", "-"), rule, pulumi.Parent(d))
+		if err != nil {
+			return nil, err
+		}
+		d.inbound = append(d.inbound, let)
+		d.Owned.rule(rule)
+	}
 	subnets, err := rds.NewSubnetGroup(ctx, name+"-subnets", &rds.SubnetGroupArgs{
 		Name:        pulumi.String(identifier),
 		Description: pulumi.String("Private subnets"),

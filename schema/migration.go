@@ -131,6 +131,9 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		environment["MIGRATE_DOWNGRADE_TO"] = pulumi.String(args.DowngradeTo)
 		environment["MIGRATE_SNAPSHOT_OF"] = pulumi.String(args.Instance)
 	}
+	if args.Connection.Way != nil {
+		environment["MIGRATE_SESSION"] = args.Connection.Way.Route
+	}
 	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{
 		Create: pulumi.String("go run ./cmd/plan-charge migrate"),
 		// Any change of the environment, such as a new timeout, is an update, and no reason to migrate.

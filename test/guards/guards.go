@@ -836,6 +836,41 @@ var access = []guard{
 		"./sandbox/ssm", "TestAgentSeesThatItsClientIsDead",
 	},
 	{
+		"a preview opens no session to the database", "internal/session/way.go",
+		"	if w.Preview {\n		return nil, ErrPreview\n	}\n	s, err := w.live(ctx)", "	s, err := w.live(ctx)",
+		"./sandbox/ssm", "TestAPreviewOpensNothing",
+	},
+	{
+		"commands of two deployers do not share what ends with one of them", "internal/session/way.go",
+		`fmt.Sprintf("%s %s %d", w.route.Stack, w.address, w.Command)`, `fmt.Sprintf("%s %s", w.route.Stack, w.address)`,
+		"./sandbox/ssm", "TestTwoCommandsDoNotBreakEachOther",
+	},
+	{
+		"a command that does without the database leaves nothing running meanwhile", "internal/session/way.go",
+		"	w.session, w.busy = nil, make(chan struct{})\n	w.mu.Unlock()\n	s.Close()", "	w.session, w.busy = nil, make(chan struct{})\n	w.mu.Unlock()\n	s.Leave()",
+		"./sandbox/ssm", "TestAWayRests",
+	},
+	{
+		"a port that another program has gets no password", "internal/session/way.go",
+		"	case err != nil:\n		if took, _ := w.take(); took {", "	case false:\n		if took, _ := w.take(); took {",
+		"./sandbox/ssm", "TestAPortThatIsTakenIsNamed",
+	},
+	{
+		"what was under way when a session is lost is not written a second time", "provider/internal/pgdb/database.go",
+		"		if !errors.As(err, &pg) || (pg.Code", "		var lost *lostError\n		if errors.As(err, &lost) && tries < 2 {\n			continue\n		}\n		if !errors.As(err, &pg) || (pg.Code",
+		database, "TestALostConnectionRepeatsReadingAlone",
+	},
+	{
+		"a lost lock lets no second migration run beside the first", "internal/migrate/migrate.go",
+		"	if err := m.waitForOthers(ctx); err != nil {\n		return \"\", err\n	}\n", "",
+		migrate, "TestLostLockLetsNobodyMigrateBeside",
+	},
+	{
+		"nothing of a release is in what the providers reach the database by", "wiring.go",
+		`TaskDefinition: infra.AccessFamily(cfg.Names), Container`, `TaskDefinition: infra.AccessFamily(cfg.Names) + ":1", Container`,
+		whole, "TestSessionLeadsEverything",
+	},
+	{
 		"a command gets the password by its environment alone, and no other database's", "cmd/plan-charge/db.go",
 		`"PGHOST", "PGHOSTADDR",`, `"PGHOST",`,
 		"./cmd/plan-charge", "TestLoginGoesByEnvironment",
