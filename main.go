@@ -77,12 +77,12 @@ func deploy(ctx *pulumi.Context) error {
 
 	// The new image's migration, as the owner and inside the network.
 	task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{
-		Settings: taskSettings(cfg), Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
+		Settings: migrationSettings(cfg), Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
 	}, inCloud)
 	if err != nil {
 		return err
 	}
-	migration, err := schema.NewMigration(ctx, "migration", migrationArgs(cfg, reached, network, cluster, task, roles))
+	migration, err := schema.NewMigration(ctx, "migration", migrationArgs(cfg, reached, database, network, cluster, task, roles))
 	if err != nil {
 		return err
 	}

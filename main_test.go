@@ -112,6 +112,32 @@ func TestMigrationRunsWhatIsDeployed(t *testing.T) {
 	}
 }
 
+// A downgrade is a migration by another command and, if need be, by another image than the one that is rolled out.
+func TestDowngradeIsAskedForByName(t *testing.T) {
+	if got := declare(t, "prod")["migration-run"].Get("environment", "MIGRATE_DOWNGRADE_TO"); got != nil {
+		t.Errorf("unasked: %v", got)
+	}
+	stack := testkit.ReadStack(t, ".", "prod")
+	image := stack.Config["plan-charge:image"]
+	stack.Config["plan-charge:migration"] = `{"downgradeTo":"0003","image":"app:1.1.0"}`
+	p, err := testkit.Run(stack, deploy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"MIGRATE_DOWNGRADE_TO": "0003", "MIGRATE_SNAPSHOT_OF": "plan-charge-prod-db", "MIGRATE_COMMAND": `["alembic","downgrade","0003"]`, "MIGRATE_IMAGE": "app:1.1.0",
+	} {
+		if got := p["migration-run"].Get("environment", key); got != want {
+			t.Errorf("%s is %v, want %s", key, got, want)
+		}
+	}
+	for task, want := range map[string]string{"migration-task-task": "app:1.1.0", "service-task": image} {
+		if text := p[task].Get("containerDefinitions").(string); !strings.Contains(text, fmt.Sprintf(`"image":%q`, want)) {
+			t.Errorf("%s runs another image than %s: %s", task, want, text)
+		}
+	}
+}
+
 // With database.access session, nothing that Pulumi starts dials the database's address.
 func TestSessionLeadsEverything(t *testing.T) {
 	s := testkit.ReadStack(t, ".", "prod")

@@ -37,6 +37,13 @@ func taskSettings(cfg *config.Config) infra.TaskSettings {
 	}
 }
 
+// migrationSettings are those of the image that migrates.
+func migrationSettings(cfg *config.Config) infra.TaskSettings {
+	settings := taskSettings(cfg)
+	settings.Image = cfg.MigrationImage()
+	return settings
+}
+
 func databaseArgs(cfg *config.Config, network *infra.Network) *infra.DatabaseArgs {
 	return &infra.DatabaseArgs{
 		Names:         cfg.Names,
@@ -119,14 +126,16 @@ func rolesArgs(cfg *config.Config, reached schema.Connection, database *infra.Da
 	}
 }
 
-func migrationArgs(cfg *config.Config, reached schema.Connection, network *infra.Network, cluster *infra.Cluster, task *infra.MigrationTask, roles *schema.Roles) *schema.MigrationArgs {
+func migrationArgs(cfg *config.Config, reached schema.Connection, database *infra.Database, network *infra.Network, cluster *infra.Cluster, task *infra.MigrationTask, roles *schema.Roles) *schema.MigrationArgs {
 	return &schema.MigrationArgs{
 		Connection:        reached,
 		Cluster:           cluster.Name,
 		TaskDefinition:    task.TaskDefinitionARN,
 		Container:         infra.Container,
-		Image:             pulumi.String(cfg.Image),
-		Command:           cfg.Migration.Command,
+		Image:             pulumi.String(cfg.MigrationImage()),
+		Command:           cfg.Migration.Words(),
+		DowngradeTo:       cfg.Migration.DowngradeTo,
+		Instance:          database.Identifier,
 		SubnetIDs:         network.PrivateSubnetIDs,
 		SecurityGroupIDs:  pulumi.StringArray{network.TasksGroupID},
 		LogGroup:          task.LogGroup,

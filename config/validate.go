@@ -25,6 +25,7 @@ var (
 	instanceClass = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	sqlName       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	tableName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$`)
+	revisionName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`) // by its name: no option, and no number of steps
 	columnName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}$`)
 	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	secretName    = regexp.MustCompile(`(?i)(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|(API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|JWT)_?KEY)$`)
@@ -201,6 +202,13 @@ func (c *checker) database(cfg *Config) {
 	if d.OnDestroy == "retain" && !cfg.Network.Existing() {
 		c.rejectFor("database.onDestroy", d.OnDestroy, "snapshot or delete, unless network.vpcId is set: a database that stays would hold a VPC that goes")
 	}
+	switch identifier := cfg.Names.Name("db"); {
+	case d.Replace == "":
+	case d.Replace != identifier:
+		c.rejectFor("database.replace", d.Replace, "nothing, or "+identifier+", which is deleted with its data and made anew")
+	case d.Protect && !c.anyBroken("database.protect"):
+		c.rejectFor("database.replace", d.Replace, "nothing while database.protect is true")
+	}
 	c.optional("database.certificate", d.Certificate, authority)
 	c.match("database.name", d.Name, sqlName)
 	for path, name := range map[string]string{"database.owner": d.Owner, "database.app": d.App} {
@@ -252,6 +260,17 @@ func (c *checker) access(d Database) {
 func (c *checker) migration(m Migration) {
 	if len(m.Command) == 0 || strings.TrimSpace(m.Command[0]) == "" {
 		c.reject("migration.command", m.Command)
+	}
+	if len(m.Downgrade) == 0 || strings.TrimSpace(m.Downgrade[0]) == "" {
+		c.reject("migration.downgrade", m.Downgrade)
+	}
+	c.optional("migration.downgradeTo", m.DowngradeTo, revisionName)
+	switch {
+	case m.Image == "":
+	case m.DowngradeTo == "":
+		c.rejectFor("migration.image", m.Image, "nothing without migration.downgradeTo: forward, the release migrates itself")
+	default:
+		c.image("migration.image", m.Image)
 	}
 	if !strings.HasPrefix(m.Directory, "/") || strings.ContainsFunc(m.Directory, unicode.IsControl) {
 		c.reject("migration.directory", m.Directory)

@@ -42,6 +42,7 @@ type Clients struct {
 	ECS     ECS
 	Logs    tasklog.API
 	Secrets Secrets
+	RDS     RDS
 }
 
 // ErrNoRevision means that the task succeeded and left no revision behind.
@@ -108,6 +109,11 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	}
 	if passed, err := m.passed(ctx, left); err != nil || passed {
 		return left.revision, err
+	}
+	if m.DowngradeTo != "" && left.revision != m.DowngradeTo {
+		if err := m.snapshot(ctx, left.revision); err != nil {
+			return "", err
+		}
 	}
 	if err := m.runTask(ctx); err != nil {
 		return "", m.explain(m.hintAtStamp(err, left), left.revision)
@@ -179,6 +185,9 @@ func (m *migration) finish(ctx context.Context, ownerURL string, left past) (str
 	if after == "" {
 		return "", fmt.Errorf("the task exited with code 0, but in %s: %w; does its command migrate this database?",
 			m.VersionTable, ErrNoRevision)
+	}
+	if m.DowngradeTo != "" && after != m.DowngradeTo {
+		return "", fmt.Errorf("the task exited with code 0, but left %s, and migration.downgradeTo is %s; does its command go back that far?", after, m.DowngradeTo)
 	}
 	return after, m.settle(ctx, left, after)
 }

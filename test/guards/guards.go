@@ -135,22 +135,22 @@ var gating = []guard{
 	},
 	{
 		"a new image migrates", "schema/migration.go",
-		`pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `pulumi.Array{pulumi.String(command), current.Generation},`,
+		`pulumi.Array{args.Image, pulumi.String(command), generation},`, `pulumi.Array{pulumi.String(command), generation},`,
 		schema, "TestMigration",
 	},
 	{
 		"the image that triggers it is the stack's", "wiring.go",
-		`Image:             pulumi.String(cfg.Image),`, `Image:             pulumi.String("latest"),`,
+		`Image:             pulumi.String(cfg.MigrationImage()),`, `Image:             pulumi.String("latest"),`,
 		whole, "TestMigrationRunsWhatIsDeployed",
 	},
 	{
 		"a new command migrates", "schema/migration.go",
-		`pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `pulumi.Array{args.Image, current.Generation},`,
+		`pulumi.Array{args.Image, pulumi.String(command), generation},`, `pulumi.Array{args.Image, generation},`,
 		schema, "TestMigration",
 	},
 	{
 		"a revision that somebody changed by hand migrates", "schema/migration.go",
-		`pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `pulumi.Array{args.Image, pulumi.String(command)},`,
+		`pulumi.Array{args.Image, pulumi.String(command), generation},`, `pulumi.Array{args.Image, pulumi.String(command)},`,
 		schema, "TestMigration",
 	},
 	{
@@ -236,6 +236,16 @@ var gating = []guard{
 		migrate, "TestBackAndForth",
 	},
 	{
+		"a downgrade that is asked for takes a snapshot first", "internal/migrate/migrate.go",
+		`if m.DowngradeTo != "" && left.revision != m.DowngradeTo {`, `if false {`,
+		migrate, "TestADowngradeThatIsAskedForTakesASnapshotFirst",
+	},
+	{
+		"a downgrade goes to the revision that was named and no other", "internal/migrate/migrate.go",
+		`if m.DowngradeTo != "" && after != m.DowngradeTo {`, `if false {`,
+		migrate, "TestADowngradeThatIsAskedForTakesASnapshotFirst",
+	},
+	{
 		"a downgrade never happens unasked", "internal/migrate/migrate.go",
 		notMigrated, `err != nil || passed && false {`,
 		migrate, "TestADowngradeNeverHappensUnasked",
@@ -311,6 +321,11 @@ var order = []guard{
 }
 
 var rollouts = []guard{
+	{
+		"a database is never replaced unless the configuration names it, whatever `protect` says", "infra/database.go",
+		`pulumi.DeleteBeforeReplace(db.Replace != "")`, `pulumi.DeleteBeforeReplace(true)`,
+		infra, "TestDatabase",
+	},
 	{
 		"tasks that do not come up end a rollout (circuit breaker)", "infra/service.go",
 		"DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{\n\t\t\tEnable:   pulumi.Bool(true),", "DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{\n\t\t\tEnable:   pulumi.Bool(false),",
@@ -393,13 +408,28 @@ var rollouts = []guard{
 	},
 	{
 		"a rollout that failed is followed again, whatever has become of the inputs", "served/internal/resource/rollout.go",
-		`state.Deployed = deployed(context.WithoutCancel(ctx), settings, clients)`, `return state, err`,
+		`state.Deployed = deployed(context.WithoutCancel(ctx), args, settings, clients)`, `return state, err`,
 		served, "TestFailedRollout",
 	},
 	{
 		"a version that was deployed by hand, or that ECS went back to, is replaced by the next update", "served/internal/resource/rollout.go",
-		`found.TaskDefinition == "" || given &&`, `found.TaskDefinition != "" && !(given && found.Failed) || given &&`,
+		`found.TaskDefinition == "" || given && reached &&`, `found.TaskDefinition != "" && !(given && found.Failed) || given && reached &&`,
 		served, "TestRollout",
+	},
+	{
+		"what ECS takes back leaves the state as it was, so that a refresh is silent", "served/internal/resource/rollout.go",
+		`&& r.isAsBefore(`, `&& len(done) == 0 && r.isAsBefore(`,
+		served, "TestRolloutThatIsTakenBackLeavesTheTruth",
+	},
+	{
+		"a new port is deployed in one call with the task definition that has it", "served/internal/resource/rollout.go",
+		`if !reached {`, `if false {`,
+		served, "TestTargetsAreDeployedWithTheTaskDefinition",
+	},
+	{
+		"what ECS takes back is no change of the service either", "infra/service.go",
+		`"taskDefinition", "loadBalancers", //`, `//`,
+		infra, "TestService",
 	},
 	{
 		"a first version that ECS has given up is no success, and is tried once more", "served/internal/resource/rollout.go",
@@ -613,13 +643,38 @@ var rows = []guard{
 	},
 	{
 		"a row that leaves the program stays in the table unless told otherwise", "provider/internal/resource/rows_inputs.go",
-		`schema: defaultSchema, onRemove: pgdb.Retain}`, `schema: defaultSchema, onRemove: pgdb.Delete}`,
+		`schema: defaultSchema, onRemove: pgdb.Retain,`, `schema: defaultSchema, onRemove: pgdb.Delete,`,
 		provider, "TestRowsAreRetainedUnlessToldOtherwise",
 	},
 	{
 		"a row that the program does not know is never removed", "provider/internal/pgdb/remove.go",
 		`condition := staged.onKeys(goneKeys, "t", "g")`, `condition := "true"`,
 		provider, "TestRemovedRows/delete",
+	},
+	{
+		"no more rows go than may when a table is made the same as a file", "provider/internal/pgdb/changes.go",
+		`src.MaxDeletes >= 0 && c.Go > src.MaxDeletes {`, `src.MaxDeletes < -1 {`,
+		provider, "TestModesOfAFile/sync",
+	},
+	{
+		"a file that has changed since it was planned with is not written", "provider/internal/pgdb/file.go",
+		`digest != src.Digest {`, `digest == "" {`,
+		provider, "TestAFileThatChangesWhileItIsUsed",
+	},
+	{
+		"a refresh without the file that was applied is not green", "provider/internal/resource/rows_file.go",
+		`case digest != in.digest:`, `case digest == "none":`,
+		provider, "TestARefreshWithoutTheFile",
+	},
+	{
+		"rows from a file need a table of which nothing belongs to another resource", "provider/internal/pgdb/file.go",
+		`if t.isOver(spec, Row{}, c) {`, `if c.owner != "" {`,
+		provider, "TestATableWithRowsFromAFileBelongsToOneResource/two stacks",
+	},
+	{
+		"no other resource writes to a table with rows from a file", "provider/internal/pgdb/owner.go",
+		"if c.whole() {\n\t\treturn \"true\"", "if c.whole() {\n\t\treturn \"false\"",
+		provider, "TestATableWithRowsFromAFileBelongsToOneResource/two stacks",
 	},
 	{
 		"rows are written all or none, in one transaction", "provider/internal/pgdb/database.go",
@@ -683,9 +738,9 @@ var rows = []guard{
 		database, "TestAConnectionLostDuringCommit",
 	},
 	{
-		"a cancelled deployment does not go on waiting for a lock", "provider/internal/pgdb/settings.go",
-		"cfg.ConnConfig.BuildContextWatcherHandler = func", "_ = func",
-		database, "TestCancelEndsWhatWaits/the context",
+		"a cancelled deployment does not go on waiting for a lock", "provider/internal/pgdb/database.go",
+		`close(closing)`, `_ = closing`,
+		database, "TestCancelEndsWhatWaits/the database",
 	},
 }
 
@@ -824,6 +879,26 @@ var access = []guard{
 		"a command gets the password by its environment alone, and no other database's", "cmd/plan-charge/db.go",
 		`"PGHOST", "PGHOSTADDR",`, `"PGHOST",`,
 		"./cmd/plan-charge", "TestLoginGoesByEnvironment",
+	},
+	{
+		"in the sandbox's private network a database is reached by whom its security groups admit", "sandbox/vpc/vpc.go",
+		`if !n.admitted(ctx, from, Party{Address: d.address, Database: d.id}, d.port) {`, `if false {`,
+		"./sandbox/vpc", "TestOnlyWhoIsAdmittedReachesTheDatabase",
+	},
+	{
+		"in the sandbox's private network a task is reached by whom its security groups admit", "sandbox/vpc/vpc.go",
+		`if i == nil || !n.admitted(ctx, from, i.party, int(to.Port())) {`, `if i == nil {`,
+		"./sandbox/vpc", "TestATaskIsReachedByWhomItsGroupNames",
+	},
+	{
+		"in the sandbox's private network both ends' security groups have to admit a connection", "sandbox/gateway/groups.go",
+		`return in && out`, `return in || out`,
+		"./sandbox/gateway", "TestGroupsOfBothEnds",
+	},
+	{
+		"nothing of the sandbox's private network is left when its background process is killed", "sandbox/engine/image.go",
+		`vpc.EndWithParent(cmd.SysProcAttr, syscall.SIGKILL)`, `_ = vpc.EndWithParent`,
+		"./sandbox/engine", "TestNothingIsLeftOfAPrivateNetwork",
 	},
 }
 
