@@ -19,6 +19,7 @@ lint: ## builds the linter from its module the first time, which takes minutes
 # It does not know `queue`, which GitHub has since 2026-05 (rhysd/actionlint#657).
 lint-workflows:
 	GOSUMDB=off go tool -modfile=tools/workflows/go.mod actionlint -ignore 'unexpected key "queue"'
+	go run ./tools/zizmor
 
 format: ## as the linter wants it
 	$(LINT) fmt
@@ -29,8 +30,8 @@ test: setup unit ## everything that CI runs; what mostly waits goes side by side
 setup:
 	go run -v ./sandbox setup
 
-# What has goroutines; tested under the race detector.
-RACE = ./internal/... ./provider/... ./served/... ./sandbox/edge ./sandbox/engine ./sandbox/image ./sandbox/ssm ./test/replay/...
+# What has goroutines; tested under the race detector. What waits longest comes first, so that others compute meanwhile.
+RACE = ./sandbox/ssm ./internal/... ./provider/... ./served/... ./sandbox/edge ./sandbox/engine ./sandbox/image ./test/replay/...
 
 unit: setup
 	go vet ./...
@@ -48,8 +49,8 @@ rollouts: setup ## deployments that fail, seen from outside
 some-drift: setup ## a few of the changes by hand below
 	go test -v -count=1 -timeout 60m ./test/drift
 
-drift: setup ## everything that somebody may change by hand; writes docs/drift.md
-	PLAN_CHARGE_DRIFT=all PLAN_CHARGE_TABLE=$(CURDIR)/docs/drift.md go test -v -count=1 -timeout 90m ./test/drift
+drift: setup ## everything that somebody may change by hand; writes docs/drift.md (PLAN_CHARGE_DRIFT=Rows a part of it)
+	PLAN_CHARGE_DRIFT="$${PLAN_CHARGE_DRIFT:-.}" PLAN_CHARGE_TABLE=$(CURDIR)/docs/drift.md go test -v -count=1 -timeout 90m ./test/drift
 
 some-faults: setup ## a few of the faults below, others each time
 	go run ./test/faults -points 5

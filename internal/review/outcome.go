@@ -2,7 +2,10 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"plan-charge/internal/lastlines"
 )
 
 // SideBySide prints two lists of canonical steps as an HTML table, those that differ only.
@@ -33,10 +36,12 @@ func (p *Plan) Serves() string {
 	for _, image := range p.changedImages() {
 		version = image
 	}
-	for _, s := range p.Steps {
-		if s.Type != "aws:ecs/service:Service" {
+	for _, typ := range []string{"served:index:Rollout", "aws:ecs/service:Service"} { // the service alone is that of an earlier program
+		i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Type == typ })
+		if i < 0 {
 			continue
 		}
+		s := p.Steps[i]
 		switch {
 		case s.Failed:
 			return fmt.Sprintf("The rollout failed, so ECS goes back to %s, which serves on.", version)
@@ -75,5 +80,9 @@ func (o *Outcome) Text() string {
 	if o.Deployed {
 		return fmt.Sprintf("**Deployed** %s. %s", run, plain(o.Serves))
 	}
-	return fmt.Sprintf("**The deployment failed** %s.\n\n%s\n\n%s\n\nNext: correct what it names, then %s", run, block("text", ends(o.Why, 4000)), plain(o.Serves), code(o.Next))
+	text := fmt.Sprintf("**The deployment failed** %s. %s\n\n%s\n\nNext: correct what it names, then %s", run, plain(o.Serves), block("text", lastlines.Of(o.Why, 6)), code(o.Next))
+	if strings.Count(o.Why, "\n") >= 6 {
+		text += "\n\n<details><summary>All that it said</summary>\n\n" + block("text", ends(o.Why, 4000)) + "\n\n</details>"
+	}
+	return text
 }

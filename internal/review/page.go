@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -117,7 +118,8 @@ func (p *page) Order() []part {
 	}
 	for _, s := range p.Plan.Steps {
 		if s.Type == "pgrows:index:Rows" {
-			parts = append(parts, part{"**Rows** " + code(s.Name), p.bounded(rowLines(s))})
+			counts, lines := rowLines(s)
+			parts = append(parts, part{"**Rows** " + code(s.Name) + counts, p.bounded(lines)})
 		}
 	}
 	return parts
@@ -152,11 +154,15 @@ func (p *page) migrationLines(s Step) []string {
 	}
 	for _, c := range s.Changes {
 		if strings.HasPrefix(c.Path, "triggers") {
+			c.Path = "" // which says nothing to people
 			lines = append(lines, "because of "+arrow(c))
 		}
 	}
 	if p.Plan.Revision != "" {
 		lines = append(lines, "the database is at revision "+code(p.Plan.Revision))
+	}
+	if s.Op == Update {
+		return lines
 	}
 	return append(lines, "to which revision it goes, and by which SQL, is known when it runs: the image's source is not at hand here")
 }
@@ -180,28 +186,90 @@ func (p *Plan) images() []string {
 	return lines
 }
 
-// rowLines says of a table's rows which come, change and go.
-func rowLines(s Step) []string {
+// rowLines says of a table's rows how many come, change and go, and of each row which columns.
+func rowLines(s Step) (counts string, lines []string) {
 	if s.Op == Create {
-		return []string{"the table's rows are written for the first time"}
+		return "", []string{"the table's rows are written for the first time"}
 	}
-	var lines []string
+	rows := map[string][]Change{}
+	var keys []string
 	for _, c := range s.Changes {
-		lines = append(lines, arrow(c))
+		key := c.Path
+		if m := ofRow.FindStringSubmatch(c.Path); m != nil {
+			key = m[1]
+			c.Path = m[2]
+		}
+		if rows[key] == nil {
+			keys = append(keys, key)
+		}
+		rows[key] = append(rows[key], c)
 	}
-	return lines
+	var come, change, gone int
+	for _, key := range keys {
+		if rows[key][0].Path == key { // another property of the table
+			lines = append(lines, arrow(rows[key][0]))
+			continue
+		}
+		line := "row " + code(key) + ": "
+		whole := slices.ContainsFunc(rows[key], func(c Change) bool { return inKey(key, c.Path) })
+		switch {
+		case whole && !slices.ContainsFunc(rows[key], func(c Change) bool { return c.Old != "" }):
+			come++
+			line = "new " + line
+		case whole && !slices.ContainsFunc(rows[key], func(c Change) bool { return c.New != "" }):
+			gone++
+			line = "without " + line
+		default:
+			change++
+		}
+		var columns []string
+		for _, c := range rows[key] {
+			if !inKey(key, c.Path) {
+				columns = append(columns, arrow(c))
+			}
+		}
+		lines = append(lines, strings.TrimSuffix(line+strings.Join(columns, ", "), ": "))
+	}
+	var parts []string
+	for _, n := range []struct {
+		n        int
+		one, all string
+	}{{come, "comes", "come"}, {change, "changes", "change"}, {gone, "goes", "go"}} {
+		switch {
+		case n.n == 1:
+			parts = append(parts, "1 "+n.one)
+		case n.n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", n.n, n.all))
+		}
+	}
+	if len(parts) > 0 {
+		counts = ": " + strings.Join(parts, ", ")
+	}
+	return counts, lines
+}
+
+// ofRow is the path of a row's value: its key, such as id=3, and the column.
+var ofRow = regexp.MustCompile(`^rows\["(.*?)"\]\.([^.\[]+)$`)
+
+// inKey says whether a column is one that a row is told by.
+func inKey(key, column string) bool {
+	return strings.HasPrefix(key, column+"=") || strings.Contains(key, ","+column+"=")
 }
 
 func arrow(c Change) string {
+	path := ""
+	if c.Path != "" {
+		path = code(c.Path) + ": "
+	}
 	switch {
 	case c.Old == hiddenValue || c.Old == secretValue:
-		return fmt.Sprintf("%s: %s", code(c.Path), strings.Trim(c.Old, "[]"))
+		return path + strings.Trim(c.Old, "[]")
 	case c.Old == "":
-		return fmt.Sprintf("%s: + %s", code(c.Path), code(c.New))
+		return path + "+ " + code(c.New)
 	case c.New == "":
-		return fmt.Sprintf("%s: − %s", code(c.Path), code(c.Old))
+		return path + "− " + code(c.Old)
 	}
-	return fmt.Sprintf("%s: %s → %s", code(c.Path), code(c.Old), code(c.New))
+	return fmt.Sprintf("%s%s → %s", path, code(c.Old), code(c.New))
 }
 
 // Operations lists every step with what differs.
@@ -245,15 +313,21 @@ func ends(text string, n int) string {
 	return strings.ToValidUTF8(text[:n/4]+"\n…\n"+text[len(text)-3*n/4:], "")
 }
 
-// Unseen says what nobody could look at.
+// Unseen says what nobody could look at, each reason once.
 func (p *page) Unseen() []string {
 	var lines []string
+	names := map[string][]string{}
 	for _, u := range p.Plan.Unseen {
-		line := code(cut(u.Message, 0))
-		if u.Name() != "" {
-			line = code(u.Name()) + ": " + line
+		if names[u.Message] == nil {
+			lines = append(lines, u.Message)
 		}
-		lines = append(lines, line)
+		names[u.Message] = append(names[u.Message], u.Name())
+	}
+	for i, message := range lines {
+		lines[i] = plain(cut(message, 0))
+		if all := slices.DeleteFunc(names[message], func(name string) bool { return name == "" }); len(all) > 0 {
+			lines[i] = codes(all) + ": " + lines[i]
+		}
 	}
 	return p.bounded(lines)
 }

@@ -317,9 +317,13 @@ func meaning(op apitype.OpType) string {
 // colours are the engine's marks in a message.
 var colours = regexp.MustCompile(`<\{%[^%]*%\}>`)
 
-// clean takes the engine's marks for colours and what looks like a password out of a message.
+// wrapping is what the SDK puts around the one error of a program.
+var wrapping = regexp.MustCompile(`^an unhandled error occurred: program failed:\s*(?:1 error occurred:\s*\* )?`)
+
+// clean takes the engine's marks for colours, the SDK's wrapping, and what looks like a password out of a message.
 func (b *builder) clean(message string) string {
-	return known.String(strings.TrimSpace(colours.ReplaceAllString(message, "")))
+	message = strings.TrimSpace(colours.ReplaceAllString(message, ""))
+	return known.String(wrapping.ReplaceAllString(message, ""))
 }
 
 // ofEngine is a provider that the engine makes by itself; it counts them nowhere either.

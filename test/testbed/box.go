@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +48,7 @@ func NewBox(t testing.TB) *Box {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stopWhenInterrupted(s)
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, _ := os.ReadFile(s.File("daemon.log"))
@@ -57,6 +61,37 @@ func NewBox(t testing.TB) *Box {
 		}
 	})
 	return &Box{s, t}
+}
+
+var interrupted struct {
+	sync.Once
+	sync.Mutex
+	boxes []*Sandbox
+}
+
+// stopWhenInterrupted stops a test's sandbox when the test is interrupted, where no cleanup runs.
+func stopWhenInterrupted(s *Sandbox) {
+	interrupted.Lock()
+	defer interrupted.Unlock()
+	interrupted.boxes = append(interrupted.boxes, s)
+	interrupted.Do(func() {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		go func() {
+			<-signals
+			interrupted.Lock()
+			var all sync.WaitGroup
+			for _, s := range interrupted.boxes {
+				all.Go(func() {
+					if err := s.Close(); err != nil {
+						fmt.Fprintln(os.Stderr, err)
+					}
+				})
+			}
+			all.Wait()
+			os.Exit(130)
+		}()
+	})
 }
 
 // With is the sandbox in a part of the test.
