@@ -140,7 +140,7 @@ func inside(t *testing.T, i *vpc.Interface, address string) string {
 func TestOnlyWhoIsAdmittedReachesTheDatabase(t *testing.T) {
 	n := private(t)
 	n.Enforce(func(_ context.Context, from, to vpc.Party, port int) bool {
-		return from.Task == "service" && to.Database == "plan" && port == 5433
+		return from.Task == "service" && to.Database == "plan" && port != 5432
 	})
 	if err := n.Declare("plan", 5433); err != nil {
 		t.Fatal(err)
@@ -187,14 +187,24 @@ func TestOnlyWhoIsAdmittedReachesTheDatabase(t *testing.T) {
 		t.Errorf("outside, at the port of the database's container: %q", got)
 	}
 
+	if err := n.Declare("plan", 5434); err != nil {
+		t.Fatal(err)
+	}
+	if got := inside(t, late, name+":5434"); got != answer {
+		t.Errorf("at its new port: %q", got)
+	}
+	if got := inside(t, late, name+":5433"); !strings.Contains(got, "connection refused") {
+		t.Errorf("at the port that it had: %q", got)
+	}
+
 	database.Close()
-	if got := inside(t, late, name+":5433"); !strings.Contains(got, "reset") {
+	if got := inside(t, late, name+":5434"); !strings.Contains(got, "reset") {
 		t.Errorf("after the database's end a task hears %q", got)
 	}
 	if err := n.Withdraw("plan"); err != nil {
 		t.Fatal(err)
 	}
-	if got := inside(t, late, name+":5433"); !strings.Contains(got, "lookup") {
+	if got := inside(t, late, name+":5434"); !strings.Contains(got, "lookup") {
 		t.Errorf("after it was deleted: %q", got)
 	}
 }
