@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -429,9 +430,19 @@ func ApplyFile(ctx context.Context, tx pgx.Tx, spec Spec, src Source) (*Table, C
 	if err != nil {
 		return t, changes, out, err
 	}
+	before, err := t.read(ctx, tx, spec, src.Mode, all.columns, "true")
+	if err != nil {
+		return t, changes, out, err
+	}
 	changed, changes, err := t.changes(ctx, tx, spec, src, all)
 	if err != nil {
 		return t, changes, out, err
+	}
+	few := changed.count() <= all.count()/2 && (src.Removal == Delete || changes.Go == 0)
+	if few {
+		if err := t.forget(ctx, tx, spec, src.Mode, all, changed, changes, &before); err != nil {
+			return t, changes, out, err
+		}
 	}
 	w := &writer{t: t, tx: tx, spec: spec, declared: changed}
 	if src.Mode == Sync {
@@ -443,9 +454,11 @@ func ApplyFile(ctx context.Context, tx pgx.Tx, spec Spec, src Source) (*Table, C
 	if src.Mode == Sync && out.Removed > src.MaxDeletes { // somebody added rows since they were counted
 		return t, changes, out, &TooManyError{Table: t.String(), Count: out.Removed, Max: src.MaxDeletes, Changes: changes.String(), Operation: src.Removal}
 	}
-	same, err := t.verify(ctx, tx, spec, src.Mode, all, &changes)
-	if err != nil {
-		return t, changes, out, err
+	same := false
+	if !few {
+		if same, err = t.verify(ctx, tx, spec, src.Mode, all, &changes); err != nil {
+			return t, changes, out, err
+		}
 	}
 	if !same && changed.count() > 0 {
 		kept, err := t.kept(ctx, tx, spec, changed)
@@ -453,6 +466,14 @@ func ApplyFile(ctx context.Context, tx pgx.Tx, spec Spec, src Source) (*Table, C
 			return t, changes, out, err
 		}
 		out.Warnings = append(out.Warnings, kept...)
+	}
+	if few {
+		changes.Columns = all.columns
+		if len(out.Warnings) == 0 {
+			if err := t.remember(ctx, tx, spec, src.Mode, changed, before, &changes); err != nil {
+				return t, changes, out, err
+			}
+		}
 	}
 	return t, changes, out, t.settle(ctx, tx, spec, all, lapsed, &out)
 }
@@ -482,7 +503,7 @@ func (t *Table) verify(ctx context.Context, tx pgx.Tx, spec Spec, mode Mode, all
 }
 
 // content is a query for a digest of what the table holds, whoever wrote it, in the columns of a file: of the keys alone where
-// no other column counts.
+// no other column counts. It is a sum, so that rows can be taken out of it and put in.
 func (t *Table) content(spec Spec, mode Mode, columns []string) string {
 	if mode == Insert {
 		columns = spec.Keys
@@ -490,6 +511,71 @@ func (t *Table) content(spec Spec, mode Mode, columns []string) string {
 	columns = slices.Sorted(slices.Values(columns))
 	return fmt.Sprintf("SELECT count(*) || ':' || coalesce(sum(hashtextextended(ROW(%s)::text, 0)), 0) FROM %s t",
 		strings.Join(asTexts(columns, "t."), ", "), t.Identifier())
+}
+
+// content is what a digest is made of.
+type content struct{ rows, sum big.Int }
+
+func (c *content) String() string { return c.rows.String() + ":" + c.sum.String() }
+
+func (c *content) add(d content) { c.rows.Add(&c.rows, &d.rows); c.sum.Add(&c.sum, &d.sum) }
+
+func (c *content) remove(d content) { c.rows.Sub(&c.rows, &d.rows); c.sum.Sub(&c.sum, &d.sum) }
+
+// read digests the rows of the table that fulfil a condition.
+func (t *Table) read(ctx context.Context, tx pgx.Tx, spec Spec, mode Mode, columns []string, where string) (content, error) {
+	var c content
+	var text string
+	if err := tx.QueryRow(ctx, t.content(spec, mode, columns)+" WHERE "+where).Scan(&text); err != nil {
+		return c, fmt.Errorf("read %s: %w", t, err)
+	}
+	rows, sum, _ := strings.Cut(text, ":")
+	_, ok := c.rows.SetString(rows, 10)
+	if _, whole := c.sum.SetString(sum, 10); !ok || !whole {
+		return c, fmt.Errorf("read %s: %q is no digest", t, text)
+	}
+	return c, nil
+}
+
+// forget takes the rows that are about to change, or to go, out of a digest of the table. The digest was taken before they were
+// looked for, so what somebody else writes meanwhile makes it one that the table does not have, and a refresh looks closely.
+func (t *Table) forget(ctx context.Context, tx pgx.Tx, spec Spec, mode Mode, all, changed *staged, c Changes, digest *content) error {
+	if changed.count() > 0 {
+		old, err := t.read(ctx, tx, spec, mode, all.columns, t.among(spec, changed))
+		if err != nil {
+			return err
+		}
+		digest.remove(old)
+	}
+	if c.Go > 0 {
+		_, condition, _ := strings.Cut(t.surplus(spec, all), " t WHERE ")
+		gone, err := t.read(ctx, tx, spec, mode, all.columns, condition)
+		if err != nil {
+			return err
+		}
+		digest.remove(gone)
+	}
+	return nil
+}
+
+// remember puts the rows that were written into a digest of the table.
+func (t *Table) remember(ctx context.Context, tx pgx.Tx, spec Spec, mode Mode, changed *staged, digest content, c *Changes) error {
+	if changed.count() > 0 {
+		written, err := t.read(ctx, tx, spec, mode, changed.columns, t.among(spec, changed))
+		if err != nil {
+			return err
+		}
+		digest.add(written)
+	}
+	if !t.Filtered {
+		c.Digest = digest.String()
+	}
+	return nil
+}
+
+// among is the SQL condition under which a row of the table, called t, has the key of a staged one.
+func (t *Table) among(spec Spec, s *staged) string {
+	return fmt.Sprintf("EXISTS (SELECT FROM %s d WHERE %s)", s.table, s.onKeys(spec.Keys, "t", "d"))
 }
 
 // Unchanged says whether the table holds what it held when a digest was taken of it, in columns of these types.

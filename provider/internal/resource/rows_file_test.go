@@ -355,6 +355,26 @@ func TestATableWithRowsFromAFileBelongsToOneResource(t *testing.T) {
 	})
 }
 
+// A digest of the table that was reckoned from what changed is the one that the whole table has, in each mode.
+func TestTheTablesDigestIsReckoned(t *testing.T) {
+	for _, more := range []string{"", `, "mode": "insert"`, `, "mode": "sync", "onRemove": "delete", "maxDeletes": 5`, `, "columns": ["n"]`} {
+		w, path := newItems(t), csvPath(t)
+		w.db.Exec(`INSERT INTO items SELECT i, 'x', i / 3.0 FROM generate_series(90, 92) i`)
+		s := w.create(fromFile(t, path, "id,name\n1,a\n2,b\n3,c\n4,\n5,e\n6,f\n", more))
+		s = w.update(s, fromFile(t, path, "id,name\n1,a\n2,b\n3,changed\n4,\n5,e\n7,new\n8,\n", more))
+		reckoned := show(s.state.Get("tableDigest"))
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		_, drift := w.refresh(s)
+		equal(t, more+": refresh without the file", drift, "")
+		w.db.Exec(`UPDATE items SET id = 1000 WHERE id = 1`)
+		if _, drift = w.refresh(s); drift != "update notSeen" || reckoned == `""` {
+			t.Errorf("%s: digest %s, drift %q", more, reckoned, drift)
+		}
+	}
+}
+
 // The application goes on meanwhile: what is not changed is not locked, neither by us nor against us.
 func TestOnlyRowsThatChangeAreLocked(t *testing.T) {
 	w, path := newItems(t), csvPath(t)
