@@ -1,5 +1,6 @@
 // Bench measures the sandbox and prints each figure beside its bound. What is a speed is a ratio against something else
-// of the same run: the first `up` against the waits that the AWS provider has built in.
+// of the same run: the first `up` against the waits that the AWS provider has built in, what is typed every day against an
+// engine that has nothing to do.
 //
 //	go run ./bench
 package main
@@ -62,7 +63,7 @@ func bench() error {
 	fmt.Printf("%-44s %10.2f %10s\n", "ratio of the two", up.Seconds()/fixed.Seconds(), "1.30")
 	fmt.Printf("%-44s %10s %10s\n", "second sandbox up", again.Round(100*time.Millisecond), "1m0s")
 	fmt.Printf("%-44s %7d MB %10s\n", "memory, database included", memory>>20, "1500 MB")
-	return nil
+	return box.daily()
 }
 
 type sandbox struct{ *testbed.Sandbox }

@@ -78,6 +78,7 @@ type Database struct {
 	BackupDays   int    `json:"backupDays" allowed:"1 to 35" example:"14"`
 	Protect      bool   `json:"protect" allowed:"true or false" example:"true"`
 	OnDestroy    string `json:"onDestroy" allowed:"snapshot (deleted, a final snapshot stays), retain (left in the account) or delete (gone with its data)" example:"snapshot"`
+	Replace      string `json:"replace" allowed:"nothing, or the name of the instance that is to be deleted with its data and made anew" example:"plan-charge-prod-db"`
 	Insights     bool   `json:"insights" allowed:"true or false" example:"true"`
 	Immediately  bool   `json:"immediately" allowed:"true or false" example:"false"`
 	Certificate  string `json:"certificate" allowed:"the id of an RDS certificate authority" example:"rds-ca-rsa2048-g1"`

@@ -118,6 +118,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"password RDS refuses":              {"ownerPassword", `hush/hush@hush`, `ownerPassword: found a secret of 14 characters that does not fit`, true},
 		"password that is not ASCII":        {"appPassword", `hush-hush-é`, `appPassword: found a secret of 11 characters that does not fit`, true},
 		"protected and deleted":             {"database", `{"protect":true,"onDestroy":"delete"}`, `database.onDestroy: found "delete"; allowed: snapshot or retain while database.protect`, false},
+		"another one replaced":              {"database", `{"protect":false,"replace":"other-db"}`, `database.replace: found "other-db"; allowed: nothing, or plan-charge-`, false},
+		"protected and replaced":            {"database", `{"protect":true,"replace":"plan-charge-prod-db"}`, `database.replace: found "plan-charge-prod-db"; allowed: nothing while database.protect`, false},
 		"retained in our own VPC":           {"database", `{"onDestroy":"retain"}`, `database.onDestroy: found "retain"; allowed: snapshot or delete, unless network.vpcId`, false},
 		"owner is the app":                  {"database", `{"app":"plan_charge_owner"}`, `database.app: found "plan_charge_owner"; allowed: a name that is not the owner's`, false},
 		"reserved role":                     {"database", `{"owner":"rdsadmin"}`, `database.owner: found "rdsadmin"`, false},

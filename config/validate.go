@@ -200,6 +200,13 @@ func (c *checker) database(cfg *Config) {
 	if d.OnDestroy == "retain" && !cfg.Network.Existing() {
 		c.rejectFor("database.onDestroy", d.OnDestroy, "snapshot or delete, unless network.vpcId is set: a database that stays would hold a VPC that goes")
 	}
+	switch identifier := cfg.Names.Name("db"); {
+	case d.Replace == "":
+	case d.Replace != identifier:
+		c.rejectFor("database.replace", d.Replace, "nothing, or "+identifier+", which is deleted with its data and made anew")
+	case d.Protect && !c.anyBroken("database.protect"):
+		c.rejectFor("database.replace", d.Replace, "nothing while database.protect is true")
+	}
 	c.optional("database.certificate", d.Certificate, authority)
 	c.match("database.name", d.Name, sqlName)
 	for path, name := range map[string]string{"database.owner": d.Owner, "database.app": d.App} {

@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/config"
+	"plan-charge/internal/announce"
 	"plan-charge/internal/order"
 )
 
@@ -177,8 +178,14 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	if db.Certificate != "" {
 		instance.CaCertIdentifier = pulumi.String(db.Certificate)
 	}
+	hooks, err := d.hooks(ctx, name, identifier, db)
+	if err != nil {
+		return nil, err
+	}
 	d.Instance, err = rds.NewInstance(ctx, name+"-instance", instance,
-		pulumi.Parent(d), order.After(before...), pulumi.Protect(db.Protect), keep)
+		pulumi.Parent(d), order.After(before...), pulumi.Protect(db.Protect), keep,
+		pulumi.ResourceHooks(hooks),
+		pulumi.DeleteBeforeReplace(db.Replace != "")) // two cannot have one name: AWS refuses the new one, and the old one stays
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +193,19 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	d.Address, d.Port, d.Name = d.Instance.Address, d.Instance.Port, db.Name
 	d.Owner, d.App = Credentials{db.Owner, owner}, Credentials{db.App, app}
 	return d, ctx.RegisterResourceOutputs(d, pulumi.Map{"address": d.Address, "port": d.Port})
+}
+
+// hooks say what becomes of the instance. One for errors would need the program at each `pulumi destroy` that fails.
+func (d *Database) hooks(ctx *pulumi.Context, name, identifier string, db config.Database) (*pulumi.ResourceHookBinding, error) {
+	changed, err := announce.Hooks(ctx, name, d, func(c announce.Change) string { return announce.Interruption(c, db.Immediately, db.MultiAZ) })
+	if err != nil {
+		return nil, err
+	}
+	made, err := announce.Hooks(ctx, name+"-made", d, func(announce.Change) string { return announce.Made(identifier, db.Replace != "", db.OnDestroy) })
+	if err != nil {
+		return nil, err
+	}
+	return &pulumi.ResourceHookBinding{BeforeUpdate: changed, BeforeCreate: made}, nil
 }
 
 // password is the given one, or letters and digits, which nothing has to quote.

@@ -269,6 +269,9 @@ func TestDatabase(t *testing.T) {
 	if !db.Options.GetProtect() || db.Options.GetRetainOnDelete() {
 		t.Error("the instance is not protected, or retained")
 	}
+	if o := db.Options; o.GetDeleteBeforeReplace() || !o.GetDeleteBeforeReplaceDefined() {
+		t.Error("the instance would be deleted for one that takes its place")
+	}
 	if !slices.Contains(db.Secret, "password") {
 		t.Error("the master password is no secret")
 	}
@@ -289,9 +292,12 @@ func TestDatabase(t *testing.T) {
 }
 
 func TestDatabaseSwitches(t *testing.T) {
-	p := program(t, map[string]string{"database": `{"protect":false,"onDestroy":"delete","insights":false,"maxStorage":0,"port":5433,"certificate":"rds-ca-rsa2048-g1","recoveryDays":0}`})
+	p := program(t, map[string]string{"database": `{"protect":false,"onDestroy":"delete","replace":"plan-charge-prod-db","insights":false,"maxStorage":0,"port":5433,"certificate":"rds-ca-rsa2048-g1","recoveryDays":0}`})
 	db := p["database-instance"]
 	is(t, db, true, "skipFinalSnapshot")
+	if !db.Options.GetDeleteBeforeReplace() {
+		t.Error("a replacement that the configuration names is refused")
+	}
 	is(t, db, false, "deletionProtection")
 	is(t, db, false, "performanceInsightsEnabled")
 	is(t, db, nil, "performanceInsightsRetentionPeriod")
@@ -527,13 +533,14 @@ func TestService(t *testing.T) {
 	is(t, s, map[string]any{"enable": true, "rollback": true, "alarmNames": []any{"plan-charge-prod-target-5xx"}}, "alarms")
 	is(t, s, false, "networkConfiguration", "assignPublicIp")
 	is(t, s, "backend", "loadBalancers", 0, "containerName")
-	if !slices.Equal(s.Options.GetIgnoreChanges(), []string{"desiredCount"}) {
+	if !slices.Equal(s.Options.GetIgnoreChanges(), []string{"desiredCount", "taskDefinition", "loadBalancers"}) {
 		t.Errorf("ignored: %v", s.Options.GetIgnoreChanges())
 	}
 	rollout := p["service-rollout"]
 	for key, want := range map[string]any{
 		"cluster": "plan-charge-prod-cluster", "service": "plan-charge-prod-backend", "taskDefinition": "arn:aws:ecs:eu-west-3:123456789012:service-task:1",
 		"site": p["cdn-distribution"].Get("comment"), "healthPath": "/health", "timeout": "20m0s", "timeoutKey": "service.timeout",
+		"container": "backend", "port": 8000.0, "targetGroup": s.Get("loadBalancers", 0, "targetGroupArn"),
 	} {
 		is(t, rollout, want, key)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/config"
+	"plan-charge/internal/announce"
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/order"
 	"plan-charge/served/served"
@@ -139,15 +140,25 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	}
 	service, err := ecs.NewService(ctx, name+"-service", settings, parent,
 		order.After(after...),
-		pulumi.IgnoreChanges([]string{"desiredCount"})) // autoscaling's to set, within the bounds that the capacity keeps
+		pulumi.IgnoreChanges([]string{
+			"desiredCount",                    // autoscaling's to set, within the bounds that the capacity keeps
+			"taskDefinition", "loadBalancers", // the rollout's: what ECS takes back would be a change of the service for good
+		}))
 	if err != nil {
 		return nil, err
 	}
 
+	said, err := announce.Hooks(ctx, name, s, func(c announce.Change) string { return announce.Rollout(c, svc.Min) })
+	if err != nil {
+		return nil, err
+	}
 	rollout, err := served.NewRollout(ctx, name+"-rollout", &served.RolloutArgs{
 		Cluster:        args.Cluster.Name,
 		Service:        service.Name,
 		TaskDefinition: made.definition.Arn,
+		TargetGroup:    args.Balancer.TargetGroupARN,
+		Container:      pulumi.String(Container),
+		Port:           pulumi.Int(svc.Port),
 		Settings:       digest(*settings),
 		Site:           pulumi.String(args.Site),
 		HealthPath:     pulumi.String(svc.HealthPath),
@@ -156,7 +167,7 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 		Region:         given(args.AWS.Region),
 		Profile:        given(args.AWS.Profile),
 		Role:           given(args.AWS.Role),
-	}, parent, order.After(service))
+	}, parent, order.After(service), pulumi.ResourceHooks(&pulumi.ResourceHookBinding{BeforeUpdate: said}))
 	if err != nil {
 		return nil, err
 	}
@@ -220,9 +231,9 @@ func NewService(ctx *pulumi.Context, name string, args *ServiceArgs, opts ...pul
 	return s, ctx.RegisterResourceOutputs(s, pulumi.Map{"name": s.Name})
 }
 
-// digest changes with any setting of the service but what the rollout knows by itself and what is autoscaling's.
+// digest changes with any setting of the service but what is the rollout's and what is autoscaling's.
 func digest(settings ecs.ServiceArgs) pulumi.StringOutput {
-	settings.TaskDefinition, settings.DesiredCount = nil, nil
+	settings.TaskDefinition, settings.LoadBalancers, settings.DesiredCount = nil, nil, nil
 	return pulumi.JSONMarshal(settings).ApplyT(func(text string) string {
 		return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:12]
 	}).(pulumi.StringOutput)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pulumi/pulumi-command/sdk/go/command/local"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/announce"
 	"plan-charge/internal/order"
 	"plan-charge/internal/versiontable"
 	"plan-charge/provider/pgrows"
@@ -95,8 +97,9 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		return nil, err
 	}
 
-	if ctx.DryRun() {
-		m.foretell(ctx, args.Image, current)
+	generation, said, err := m.announce(ctx, name, args, current)
+	if err != nil {
+		return nil, err
 	}
 	environment := pulumi.ToStringMap(args.Environment)
 	maps.Copy(environment, pulumi.StringMap{
@@ -119,7 +122,7 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_SERVICE":           pulumi.String(args.Service),
 		"MIGRATE_SITE":              pulumi.String(args.Site),
 		"MIGRATE_HEALTH_PATH":       pulumi.String(args.HealthPath),
-		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), current.Generation),
+		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), generation),
 	})
 	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{
 		Create: pulumi.String("go run ./cmd/plan-charge migrate"),
@@ -129,8 +132,8 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		// A long log does not fit into a variable.
 		AddPreviousOutputInEnv: pulumi.Bool(false),
 		Environment:            environment,
-		Triggers:               pulumi.Array{args.Image, pulumi.String(command), current.Generation},
-	}, pulumi.Parent(m), order.After(append([]pulumi.CustomResource{current}, args.DependsOn...)...))
+		Triggers:               pulumi.Array{args.Image, pulumi.String(command), generation},
+	}, pulumi.Parent(m), pulumi.ResourceHooks(&pulumi.ResourceHookBinding{BeforeCreate: said}), order.After(append([]pulumi.CustomResource{current}, args.DependsOn...)...))
 	if err != nil {
 		return nil, err
 	}
@@ -147,15 +150,21 @@ func lists(args *MigrationArgs) (ignore, accept []byte, err error) {
 	return ignore, accept, err
 }
 
-// foretell says in a preview that the image is an older one, which will be rolled out and not migrated. The command says
-// so itself when it runs.
-func (m *Migration) foretell(ctx *pulumi.Context, image pulumi.StringInput, current *pgrows.Revision) {
-	pulumi.All(image, current.NotMigrated).ApplyT(func(v []any) error {
-		if said, older := v[1].(map[string]string)[v[0].(string)]; older {
-			return ctx.Log.Info(said, &pulumi.LogArgs{Resource: m})
-		}
-		return nil
-	})
+// announce has a preview say that the image migrates, or that it is an older one, which will be rolled out and not
+// migrated. The command says so itself when it runs, and waits for the generation: what there is to say is known by then.
+func (m *Migration) announce(ctx *pulumi.Context, name string, args *MigrationArgs, current *pgrows.Revision) (generation pulumi.IntOutput, said []*pulumi.ResourceHook, err error) {
+	if !ctx.DryRun() {
+		return current.Generation, nil, nil
+	}
+	var text atomic.Value
+	text.Store("")
+	generation = pulumi.All(current.Generation, args.Image, current.NotMigrated).ApplyT(func(v []any) int {
+		image := v[1].(string)
+		text.Store(announce.Migration(image, args.Command, v[2].(map[string]string)[image]))
+		return v[0].(int)
+	}).(pulumi.IntOutput)
+	said, err = announce.Hooks(ctx, name, m, func(announce.Change) string { return text.Load().(string) })
+	return generation, said, err
 }
 
 // joined separates strings by commas, which neither ids nor names of AWS contain.

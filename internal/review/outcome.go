@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"plan-charge/internal/lastlines"
@@ -35,10 +36,12 @@ func (p *Plan) Serves() string {
 	for _, image := range p.changedImages() {
 		version = image
 	}
-	for _, s := range p.Steps {
-		if s.Type != "aws:ecs/service:Service" {
+	for _, typ := range []string{"served:index:Rollout", "aws:ecs/service:Service"} { // the service alone is that of an earlier program
+		i := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Type == typ })
+		if i < 0 {
 			continue
 		}
+		s := p.Steps[i]
 		switch {
 		case s.Failed:
 			return fmt.Sprintf("The rollout failed, so ECS goes back to %s, which serves on.", version)

@@ -131,7 +131,8 @@ func serves(taskDefinition string) string { return Short(taskDefinition) + " ser
 // Deployed is what a service runs or is about to.
 type Deployed struct {
 	TaskDefinition string // "" when there is none
-	Failed         bool   // ECS has given it up, and had nothing to go back to
+	Targets        []types.LoadBalancer
+	Failed         bool // ECS has given it up, and had nothing to go back to
 }
 
 // LookAtDeployed looks once.
@@ -141,7 +142,7 @@ func LookAtDeployed(ctx context.Context, s Settings, c Clients) (Deployed, error
 		return Deployed{}, fmt.Errorf("look at service %s: %w", s.Service, wait.Cause(ctx, err))
 	}
 	p := primaryOf(service)
-	return Deployed{deployed(service), p != nil && p.RolloutState == types.DeploymentRolloutStateFailed}, nil
+	return Deployed{deployed(service), service.LoadBalancers, p != nil && p.RolloutState == types.DeploymentRolloutStateFailed}, nil
 }
 
 // deployed is the task definition that a service runs or is about to, "" when there is none.

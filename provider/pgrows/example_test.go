@@ -39,6 +39,34 @@ func ExampleNewRows() {
 	})
 }
 
+// A table that is exactly what a file says. No more than five rows go in one update.
+func ExampleNewRows_file() {
+	pulumi.Run(func(ctx *pulumi.Context) error {
+		database, err := pgrows.NewProvider(ctx, "database", &pgrows.ProviderArgs{
+			Host:     pulumi.String("db.example.com"),
+			Database: pulumi.String("plan_charge"),
+			Username: pulumi.String("owner"),
+			Password: pulumi.String("from a secret"),
+		})
+		if err != nil {
+			return err
+		}
+		countries, err := pgrows.NewRows(ctx, "countries", &pgrows.RowsArgs{
+			Table:      pulumi.String("countries"),
+			KeyColumns: pulumi.ToStringArray([]string{"code"}),
+			File:       pulumi.String("countries.csv"),
+			Mode:       pulumi.String(pgrows.Sync),
+			OnRemove:   pulumi.String(pgrows.Delete),
+			MaxDeletes: pulumi.Int(5),
+		}, pulumi.Provider(database))
+		if err != nil {
+			return err
+		}
+		ctx.Export("countries", countries.RowCount)
+		return nil
+	})
+}
+
 // A migration that has the generation among its triggers runs again when somebody changed the database's revision by hand.
 func ExampleNewRevision() {
 	pulumi.Run(func(ctx *pulumi.Context) error {

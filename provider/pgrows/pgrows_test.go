@@ -75,6 +75,10 @@ func TestRequiredInputs(t *testing.T) {
 		if _, err := pgrows.NewRows(ctx, "rows", &pgrows.RowsArgs{Table: pulumi.String("t")}); err == nil {
 			t.Error("rows without keys were accepted")
 		}
+		both := &pgrows.RowsArgs{Table: pulumi.String("t"), KeyColumns: pulumi.ToStringArray([]string{"id"}), Rows: pulumi.Array{}, File: pulumi.String("t.csv")}
+		if _, err := pgrows.NewRows(ctx, "rows", both); err == nil {
+			t.Error("rows from a list and a file were accepted")
+		}
 		return nil
 	}, pulumi.WithMocks("test", "test", &mocks{inputs: map[string]resource.PropertyMap{}}))
 	if err != nil {

@@ -37,7 +37,17 @@ type Rows struct {
 	RowCount pulumi.IntOutput `pulumi:"rowCount"`
 }
 
-// RowsArgs say which rows a table has to hold. Table, KeyColumns and Rows are required.
+// What is done with the rows of a file.
+const (
+	// Insert adds rows that are missing and leaves all others.
+	Insert = contract.Insert
+	// Upsert, the default, adds rows that are missing and changes those that differ.
+	Upsert = contract.Upsert
+	// Sync does so too, and takes out what is not in the file.
+	Sync = contract.Sync
+)
+
+// RowsArgs say which rows a table has to hold. Table, KeyColumns, and either Rows or File are required.
 type RowsArgs struct {
 	// Schema of the table, public unless given.
 	Schema pulumi.StringPtrInput
@@ -49,6 +59,16 @@ type RowsArgs struct {
 	// reads it for the column's type, in a JSON column as the text of a document; times without a zone count as UTC. Pulumi
 	// drops nil values of Go programs on the way: to own a NULL, leave the column out here and name it in Columns.
 	Rows pulumi.ArrayInput
+	// File is a file to take the rows from instead, as a path from the program's folder: .csv (as COPY reads it, with a line of
+	// columns first), .jsonl or .ndjson, .yaml or .yml. Its rows are compared inside the database and are kept in no state, and
+	// the table belongs to this resource alone.
+	File pulumi.StringPtrInput
+	// Mode is Insert, Upsert (unless given) or Sync.
+	Mode pulumi.StringPtrInput
+	// MaxDeletes is how many rows one update may take out with Sync; none unless given.
+	MaxDeletes pulumi.IntPtrInput
+	// ChangesFile is a file to write every row that comes, changes or goes to, in clear.
+	ChangesFile pulumi.StringPtrInput
 	// Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are
 	// owned only in the rows that name them.
 	Columns pulumi.StringArrayInput
@@ -70,6 +90,10 @@ type rowsArgs struct {
 	Table            string   `pulumi:"table"`
 	KeyColumns       []string `pulumi:"keyColumns"`
 	Rows             []any    `pulumi:"rows"`
+	File             *string  `pulumi:"file"`
+	Mode             *string  `pulumi:"mode"`
+	MaxDeletes       *int     `pulumi:"maxDeletes"`
+	ChangesFile      *string  `pulumi:"changesFile"`
 	Columns          []string `pulumi:"columns"`
 	CreatedAtColumn  *string  `pulumi:"createdAtColumn"`
 	UpdatedAtColumn  *string  `pulumi:"updatedAtColumn"`
@@ -83,8 +107,8 @@ func (RowsArgs) ElementType() reflect.Type { return reflect.TypeFor[rowsArgs]() 
 
 // NewRows registers the rows. Give the connection with pulumi.Provider.
 func NewRows(ctx *pulumi.Context, name string, args *RowsArgs, opts ...pulumi.ResourceOption) (*Rows, error) {
-	if args == nil || args.Table == nil || args.KeyColumns == nil || args.Rows == nil {
-		return nil, errors.New("pgrows.NewRows: Table, KeyColumns and Rows are required")
+	if args == nil || args.Table == nil || args.KeyColumns == nil || (args.Rows == nil) == (args.File == nil) {
+		return nil, errors.New("pgrows.NewRows: Table, KeyColumns, and one of Rows and File are required")
 	}
 	var r Rows
 	if err := ctx.RegisterResource("pgrows:index:Rows", name, *args, &r, withVersion(opts)...); err != nil {

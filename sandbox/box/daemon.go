@@ -27,6 +27,7 @@ import (
 	"plan-charge/internal/progress"
 	"plan-charge/internal/testkit/process"
 	"plan-charge/sandbox/gateway"
+	"plan-charge/sandbox/vpc"
 )
 
 // daemon is what the background process says of itself.
@@ -78,6 +79,9 @@ func (b *Box) Start(ctx context.Context, w io.Writer) error {
 	step := progress.Start(w, "start the sandbox", 8*time.Second)
 	err = b.launch(ctx, hash)
 	step.Done(err)
+	if n := b.NetworkNow(); err == nil && n.Why != "" {
+		fmt.Fprintln(w, "the sandbox's network is open, so that nothing is proven about who reaches the database:", n.Why)
+	}
 	return err
 }
 
@@ -99,11 +103,22 @@ func (b *Box) launch(ctx context.Context, hash string) error {
 		return err
 	}
 	defer logFile.Close()
-	cmd := exec.Command(bin, "serve")
-	cmd.Dir, cmd.Env = b.Dir, append(os.Environ(), EnvState+"="+b.Dir)
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	serve := func(attr *syscall.SysProcAttr) (*exec.Cmd, error) {
+		cmd := exec.Command(bin, "serve")
+		cmd.Dir, cmd.Env = b.Dir, append(os.Environ(), EnvState+"="+b.Dir)
+		cmd.Stdout, cmd.Stderr = logFile, logFile
+		cmd.SysProcAttr = attr
+		return cmd, cmd.Start()
+	}
+	attr := &syscall.SysProcAttr{Setsid: true}
+	if b.WantsPrivate() {
+		vpc.Rights(attr)
+	}
+	cmd, err := serve(attr)
+	if err != nil && b.WantsPrivate() { // it says itself what it lacks
+		cmd, err = serve(&syscall.SysProcAttr{Setsid: true})
+	}
+	if err != nil {
 		return err
 	}
 	begun, err := process.Read(cmd.Process.Pid)
@@ -189,7 +204,7 @@ func (b *Box) awaitDatabases(ctx context.Context) error {
 			continue
 		}
 		address := net.JoinHostPort(aws.ToString(db.Endpoint.Address), strconv.Itoa(int(aws.ToInt32(db.Endpoint.Port))))
-		for !serves(ctx, address) {
+		for !b.serves(ctx, address) {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -202,8 +217,8 @@ func (b *Box) awaitDatabases(ctx context.Context) error {
 }
 
 // serves tells whether a PostgreSQL server has got as far as to refuse somebody whom it does not know.
-func serves(ctx context.Context, address string) bool {
-	conn, err := pgconn.Connect(ctx, "postgresql://nobody@"+address+"/postgres?sslmode=require&connect_timeout=2")
+func (b *Box) serves(ctx context.Context, address string) bool {
+	conn, err := b.Connect(ctx, "postgresql://nobody@"+address+"/postgres?sslmode=require&connect_timeout=2")
 	if err == nil {
 		_ = conn.Close(ctx)
 		return true

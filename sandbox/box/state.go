@@ -2,6 +2,7 @@
 package box
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,7 @@ type Box struct {
 	Tools   *toolchain.Tools
 
 	variables []string // see Env
+	network   string   // what it was made with: NetworkPrivate or NetworkOpen
 }
 
 // Ports are those of the sandbox's parts on the loopback interface.
@@ -99,18 +101,24 @@ func At(dir string, ports Ports, program string) (*Box, error) {
 		}
 	}
 	b := &Box{Dir: dir, Program: program}
-	kept := settings{ports}
-	err := readJSON(b.File("settings.json"), &kept)
+	network, err := networkAsked()
+	if err != nil {
+		return nil, err
+	}
+	var kept settings
+	err = readJSON(b.File("settings.json"), &kept)
 	if errors.Is(err, fs.ErrNotExist) {
+		kept = settings{ports, network}
 		err = writeJSON(b.File("settings.json"), kept)
 	}
-	b.Ports = kept.Ports
+	b.Ports, b.network = kept.Ports, cmp.Or(kept.Network, NetworkOpen)
 	return b, err
 }
 
 // settings are what the folder keeps from one call to the next.
 type settings struct {
-	Ports Ports `json:"ports"`
+	Ports   Ports  `json:"ports"`
+	Network string `json:"network"`
 }
 
 func stateDir() (string, error) {
@@ -134,6 +142,9 @@ func stateDir() (string, error) {
 func (b *Box) File(name ...string) string {
 	return filepath.Join(append([]string{b.Dir}, name...)...)
 }
+
+// WantsPrivate tells whether the sandbox was made to have a private network.
+func (b *Box) WantsPrivate() bool { return b.network == NetworkPrivate }
 
 // GatewayURL is that of the AWS API.
 func (b *Box) GatewayURL() string { return fmt.Sprintf("http://127.0.0.1:%d", b.Ports.Gateway) }

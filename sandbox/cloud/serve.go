@@ -16,6 +16,7 @@ import (
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
 	"plan-charge/sandbox/image"
+	"plan-charge/sandbox/vpc"
 )
 
 // Serve is the background process of a sandbox: it runs all parts until it is told to end or one of them fails.
@@ -25,9 +26,16 @@ func Serve(ctx context.Context, b *box.Box) error {
 	if err != nil {
 		return err
 	}
+	network, err := privateNetwork(b, log.With("part", "vpc"))
+	if err != nil {
+		return err
+	}
+	if network != nil {
+		defer network.Close()
+	}
 	images := image.Registry{Sample: sample, Added: image.Store{Dir: b.File("images")}}
 	socket := b.File("engine.sock")
-	containers, err := engine.New(engine.Options{Socket: socket, Dir: b.File("engine"), Images: images.Find, Log: log.With("part", "engine")})
+	containers, err := engine.New(engine.Options{Socket: socket, Dir: b.File("engine"), Images: images.Find, Network: network, Log: log.With("part", "engine")})
 	if err != nil {
 		return err
 	}
@@ -35,21 +43,28 @@ func Serve(ctx context.Context, b *box.Box) error {
 	if err != nil {
 		return err
 	}
-	cloud, err := emulator.New(emulator.Options{
+	options := emulator.Options{
 		Venv: venv, Port: b.Ports.Emulator, StateDir: b.File("account"), DockerHost: "unix://" + socket,
 		Region: box.Region, DatabasePort: b.Ports.Database, Log: os.Stderr,
-	})
+	}
+	if network != nil { // AWS itself has a way to the databases
+		options.Inside = network.Control().Do
+		if err := network.Expose(b.Ports.Emulator); err != nil {
+			return err
+		}
+	}
+	cloud, err := emulator.New(options)
 	if err != nil {
 		return err
 	}
 	front, err := gateway.New(gateway.Options{
 		Listen: fmt.Sprintf("127.0.0.1:%d", b.Ports.Gateway), Upstream: cloud.URL(), Dir: b.File("gateway"),
-		DockerSocket: socket, Region: box.Region, Log: log.With("part", "gateway"),
+		DockerSocket: socket, Region: box.Region, Network: network, Log: log.With("part", "gateway"),
 	})
 	if err != nil {
 		return err
 	}
-	cdn, err := edge.New(edge.Options{Listen: fmt.Sprintf("127.0.0.1:%d", b.Ports.Edge), AWSEndpoint: cloud.URL(), Balancers: b.GatewayURL(), Log: os.Stderr})
+	cdn, err := edge.New(edge.Options{Listen: fmt.Sprintf("127.0.0.1:%d", b.Ports.Edge), AWSEndpoint: cloud.URL(), Balancers: b.GatewayURL(), From: from(network), Log: os.Stderr})
 	if err != nil {
 		return err
 	}
@@ -61,6 +76,33 @@ func Serve(ctx context.Context, b *box.Box) error {
 		front.Run,
 		cdn.Run,
 	)
+}
+
+// privateNetwork makes the network that the box was made to have; nil where that is an open one, or none can be had here.
+func privateNetwork(b *box.Box, log *slog.Logger) (*vpc.Network, error) {
+	if !b.WantsPrivate() {
+		return nil, b.SaveNetwork(box.Network{Kind: box.NetworkOpen})
+	}
+	n, err := vpc.New(vpc.Options{
+		Hosts: b.File("hosts"), Region: box.Region, Services: []int{b.Ports.Gateway, b.Ports.Emulator}, Log: log,
+	})
+	if err != nil {
+		log.Warn("no private network", "error", err)
+		return nil, b.SaveNetwork(box.Network{Kind: box.NetworkOpen, Why: err.Error()})
+	}
+	if err := n.Door(b.Door()); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, b.SaveNetwork(box.Network{Kind: box.NetworkPrivate})
+}
+
+// from is where the edge connects from. In an open network nobody looks at it.
+func from(n *vpc.Network) string {
+	if n == nil {
+		return ""
+	}
+	return gateway.EdgeAddress
 }
 
 // inOrder runs the parts until ctx ends or one of them does, then ends them one after the other, the last one first.

@@ -53,7 +53,7 @@ func TestBodyOutlivesAnAttempt(t *testing.T) {
 		t.Cleanup(late.Close)
 	}}
 	r := httptest.NewRequest("POST", "http://"+addr, &onceBody{Reader: strings.NewReader("payload")})
-	transport := &originTransport{Origin{Attempts: 2, ConnectTimeout: time.Second, ReadTimeout: time.Second}}
+	transport := &originTransport{origin: Origin{Attempts: 2, ConnectTimeout: time.Second, ReadTimeout: time.Second}}
 	resp, err := transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 	if err != nil {
 		t.Fatal(err)

@@ -62,6 +62,8 @@ type Options struct {
 	AWSEndpoint string
 	// Balancers is the URL that load balancers are reached at, AWSEndpoint unless set.
 	Balancers string
+	// From is the loopback address that origins are asked from, any unless set: it stands for CloudFront's addresses.
+	From string
 	// Log receives changes of the configuration and what could not be served; nil drops it.
 	Log io.Writer
 
@@ -76,6 +78,7 @@ type Edge struct {
 	source    Source
 	clock     func() time.Time
 	balancers string // host and port
+	from      net.IP // nil: any
 	log       *log.Logger
 	listener  net.Listener
 	cache     *cache
@@ -99,7 +102,7 @@ func New(o Options) (*Edge, error) {
 		o.Log = io.Discard
 	}
 	e := &Edge{
-		source: o.Source, clock: o.Clock, log: log.New(o.Log, "edge: ", 0),
+		source: o.Source, clock: o.Clock, from: net.ParseIP(o.From), log: log.New(o.Log, "edge: ", 0),
 		cache: &cache{kept: map[cacheKey]*answer{}}, dropped: map[string]bool{},
 	}
 	if e.source == nil {

@@ -30,7 +30,7 @@ func (e *Edge) forward(w http.ResponseWriter, q *request) {
 	w.Header()["Content-Type"] = nil // or one that the origin does not give would be guessed
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { e.rewrite(q, p) },
-		Transport:      &originTransport{q.origin},
+		Transport:      &originTransport{q.origin, e.from},
 		FlushInterval:  -1,
 		ErrorLog:       log.New(io.Discard, "", 0), // all it tells is who left while an answer was passed on
 		ModifyResponse: func(resp *http.Response) error { return e.answered(q, resp) },
@@ -149,7 +149,10 @@ func (e *Edge) unreachable(w http.ResponseWriter, q *request, err error) {
 
 // originTransport sends requests to one origin, as often as its connection attempts allow: again when it could not
 // connect, and for GET and HEAD also when no answer came in time.
-type originTransport struct{ origin Origin }
+type originTransport struct {
+	origin Origin
+	from   net.IP
+}
 
 func (t *originTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	transport := &http.Transport{
@@ -192,7 +195,11 @@ func timedOut(err error) bool {
 }
 
 func (t *originTransport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: t.origin.ConnectTimeout}).DialContext(ctx, network, addr)
+	dialer := net.Dialer{Timeout: t.origin.ConnectTimeout}
+	if t.from != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: t.from}
+	}
+	conn, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

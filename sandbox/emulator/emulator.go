@@ -56,6 +56,8 @@ type Options struct {
 	Region string
 	// DatabasePort is the first port tried for a database; 0 means 15432.
 	DatabasePort int
+	// Inside runs what starts the emulator, or tries its port, in the network that it shall be in; nil: this machine's.
+	Inside func(func() error) error
 	// Log receives the emulator's own output; nil drops it.
 	Log io.Writer
 }
@@ -73,6 +75,9 @@ func New(o Options) (*Emulator, error) {
 	}
 	if o.Log == nil {
 		o.Log = io.Discard
+	}
+	if o.Inside == nil {
+		o.Inside = func(f func() error) error { return f() }
 	}
 	if o.DatabasePort == 0 {
 		o.DatabasePort = 15432
@@ -93,7 +98,7 @@ func (e *Emulator) URL() string { return "http://127.0.0.1:" + strconv.Itoa(e.op
 // Run keeps the emulator running until ctx ends, and returns when it has stopped. Ready is called once it answers for the
 // first time; nil is allowed. An emulator that never gets ready is an error, one that dies later is started again.
 func (e *Emulator) Run(ctx context.Context, ready func()) error {
-	if err := e.portFree(); err != nil {
+	if err := e.opt.Inside(e.portFree); err != nil {
 		return err
 	}
 	wait := 200 * time.Millisecond
@@ -133,7 +138,7 @@ func (e *Emulator) once(ctx context.Context, ready func()) error {
 	cmd.Stdout, cmd.Stderr = last, last
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = 2 * time.Second
-	if err := cmd.Start(); err != nil {
+	if err := e.opt.Inside(cmd.Start); err != nil {
 		return fmt.Errorf("start the emulator: %w", err)
 	}
 	ended := make(chan error, 1)

@@ -231,10 +231,14 @@ func (e *Engine) create(w http.ResponseWriter, r *http.Request) error {
 	if !nameChars.MatchString(name) {
 		return failure{http.StatusBadRequest, fmt.Sprintf("Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)}
 	}
+	address, err := e.address()
+	if err != nil {
+		return err
+	}
 	c := &container{
 		engine: e, image: image, env: map[string]string{}, command: append(req.Entrypoint, req.Cmd...),
 		record: record{
-			ID: id, Name: name, Reference: req.Image, Labels: req.Labels, IP: e.address(), Ports: map[string]int{},
+			ID: id, Name: name, Reference: req.Image, Labels: req.Labels, IP: address, Ports: map[string]int{},
 			Volumes: map[string]string{}, Created: time.Now(),
 		},
 	}

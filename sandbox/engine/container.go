@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"plan-charge/internal/testkit/process"
+	"plan-charge/sandbox/vpc"
 )
 
 // record is what is kept on disk of a container: what finding its process again takes, and no environment, because that
@@ -39,6 +41,7 @@ type container struct {
 	image   Image // nil for one that an earlier engine created
 	env     map[string]string
 	command []string
+	network *vpc.Interface // while it runs, where there are private networks; guarded by mu
 
 	mu      sync.Mutex
 	record  record
@@ -80,7 +83,7 @@ func (c *container) logPath() string { return filepath.Join(c.dir(), "log") }
 func (c *container) spec(log *os.File) (Spec, error) {
 	s := Spec{
 		ID: c.record.ID, Reference: c.record.Reference, Dir: c.dir(), IP: c.record.IP, Env: c.env, Command: c.command,
-		Ports: c.record.Ports, Volumes: map[string]string{}, Log: log,
+		Ports: c.record.Ports, Volumes: map[string]string{}, Log: log, Network: c.interfaceNow(),
 	}
 	for path, name := range c.record.Volumes {
 		dir := c.engine.volumeDir(name)
@@ -112,8 +115,12 @@ func (c *container) start() error {
 		return err
 	}
 	defer log.Close()
+	if err := c.attach(); err != nil {
+		return err
+	}
 	spec, err := c.spec(log)
 	if err != nil {
+		c.detach()
 		return err
 	}
 	launched, err := c.image.Start(context.Background(), spec)
@@ -125,6 +132,7 @@ func (c *container) start() error {
 	if err != nil {
 		c.record.ExitCode, c.record.Error, c.record.Finished = 127, err.Error(), time.Now()
 		c.mu.Unlock()
+		c.detach()
 		c.save()
 		c.engine.notify()
 		return err
@@ -139,6 +147,7 @@ func (c *container) start() error {
 	c.save()
 	go func() {
 		<-launched.Done()
+		c.detach()
 		c.mu.Lock()
 		c.running = false
 		c.record.ExitCode, c.record.Finished = launched.ExitCode(), time.Now()
@@ -151,6 +160,48 @@ func (c *container) start() error {
 	c.engine.notify()
 	c.engine.opt.Log.Info("container started", "name", c.record.Name, "image", c.record.Reference, "address", c.record.IP)
 	return nil
+}
+
+// attach gives the container its place in the private network, if there is one.
+func (c *container) attach() error {
+	n := c.engine.opt.Network
+	if n == nil {
+		return nil
+	}
+	address, err := netip.ParseAddr(c.record.IP)
+	if err != nil {
+		return err
+	}
+	port := 0
+	for _, published := range c.record.Ports {
+		port = published
+	}
+	party := vpc.Party{Address: address, Task: c.record.Labels["com.amazonaws.ecs.task-arn"], Database: c.record.Labels["db_id"]}
+	place, err := n.Attach(party, port)
+	if err != nil {
+		return fmt.Errorf("private network: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.network = place
+	return nil
+}
+
+// detach ends what attach began, and what the container's process has left running.
+func (c *container) detach() {
+	c.mu.Lock()
+	place := c.network
+	c.network = nil
+	c.mu.Unlock()
+	if place != nil {
+		place.Close()
+	}
+}
+
+func (c *container) interfaceNow() *vpc.Interface {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.network
 }
 
 // stop asks the process to end, kills it after grace, and returns when it is gone.
@@ -196,6 +247,9 @@ func (c *container) remove() error {
 	c.engine.mu.Lock()
 	delete(c.engine.containers, c.record.ID)
 	c.engine.mu.Unlock()
+	if address, err := netip.ParseAddr(c.record.IP); err == nil && c.engine.opt.Network != nil {
+		c.engine.opt.Network.Free(address)
+	}
 	c.engine.notify()
 	c.disk.Lock()
 	defer c.disk.Unlock()

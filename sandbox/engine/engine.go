@@ -2,7 +2,7 @@
 // containers: no container engine has to be installed, and no image is fetched.
 //
 // What a container is here: a process group with its own loopback address, its own log file and a record on disk. There
-// is no isolation of files, users or memory. An image is a Go value that knows how to start its process; an image that
+// is no isolation of files, users or memory, and one of networks where the options give one. An image is a Go value that knows how to start its process; an image that
 // nobody registered does not exist, and starting it fails as it would with a registry that lacks it.
 package engine
 
@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"plan-charge/sandbox/vpc"
 )
 
 // Options say how an Engine runs.
@@ -30,6 +32,8 @@ type Options struct {
 	Dir string
 	// Images finds the image of a reference such as "postgres:15-alpine"; nil means that there is none.
 	Images func(reference string) Image
+	// Network is the private network that the containers live in; nil: they share this machine's.
+	Network *vpc.Network
 	// Log receives what the engine does; nil drops it.
 	Log *slog.Logger
 }
@@ -153,8 +157,12 @@ func (e *Engine) find(ref string) *container {
 	return nil
 }
 
-// address picks a loopback address that no living container has.
-func (e *Engine) address() string {
+// address picks an address that no living container has: a private one, or one of this machine's loopback device.
+func (e *Engine) address() (string, error) {
+	if e.opt.Network != nil {
+		address, err := e.opt.Network.Address()
+		return address.String(), err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	used := map[string]bool{}
@@ -164,10 +172,10 @@ func (e *Engine) address() string {
 	for range 254 {
 		e.nextHost = e.nextHost%254 + 1
 		if ip := fmt.Sprintf("127.%d.%d.%d", e.subnet[0], e.subnet[1], e.nextHost); !used[ip] {
-			return ip
+			return ip, nil
 		}
 	}
-	return "127.0.0.1"
+	return "127.0.0.1", nil
 }
 
 // notify wakes whoever waits for a container's state.

@@ -19,14 +19,23 @@ import (
 	"time"
 
 	"plan-charge/sandbox/engine"
+	"plan-charge/sandbox/vpc"
 )
 
 // childDir makes the test binary run an engine in that folder instead of tests, so that a test can kill it.
 const childDir = "ENGINE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if url := os.Getenv(queryURL); url != "" {
+		os.Exit(query(url))
+	}
 	if dir := os.Getenv(childDir); dir != "" {
-		e, err := newEngine(dir)
+		network, err := networkOfChild(dir)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		e, err := newEngineIn(dir, network)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -39,8 +48,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func newEngine(dir string) (*engine.Engine, error) {
-	return engine.New(engine.Options{Socket: filepath.Join(dir, "s"), Dir: filepath.Join(dir, "e"), Images: func(ref string) engine.Image {
+func newEngine(dir string) (*engine.Engine, error) { return newEngineIn(dir, nil) }
+
+func newEngineIn(dir string, network *vpc.Network) (*engine.Engine, error) {
+	return engine.New(engine.Options{Socket: filepath.Join(dir, "s"), Dir: filepath.Join(dir, "e"), Network: network, Images: func(ref string) engine.Image {
 		name, tag, _ := strings.Cut(ref, ":")
 		shell := engine.CommandImage{
 			Dir: dir, Workdir: "/app", Command: []string{"sh", "-c", "echo default $GREETING; exec sleep 60"}, Env: map[string]string{"GREETING": "hello"},
@@ -213,11 +224,12 @@ func writeProgram(t *testing.T, path, text string) {
 	}
 }
 
-func start(t *testing.T) *docker {
+func start(t *testing.T) *docker { return startIn(t, shortDir(t), nil) }
+
+func startIn(t *testing.T, dir string, network *vpc.Network) *docker {
 	t.Helper()
-	dir := shortDir(t)
 	writeProgram(t, filepath.Join(dir, "bin", "greet"), "#!/bin/sh\necho \"it's\" \"$@\"\n")
-	e, err := newEngine(dir)
+	e, err := newEngineIn(dir, network)
 	if err != nil {
 		t.Fatal(err)
 	}

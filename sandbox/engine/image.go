@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+
+	"plan-charge/sandbox/vpc"
 )
 
 // Image runs the containers of one image.
@@ -37,7 +39,7 @@ type Spec struct {
 	ID, Reference string
 	// Dir is a private folder that goes with the container.
 	Dir string
-	// IP is the loopback address that is the container's own.
+	// IP is the address that is the container's own.
 	IP string
 	// Env holds the environment, secrets included: nothing of it may reach a log or a command line.
 	Env map[string]string
@@ -49,6 +51,26 @@ type Spec struct {
 	Volumes map[string]string
 	// Log receives standard output and standard error. It stays valid when the engine ends.
 	Log *os.File
+	// Network is the container's place in the private network; nil without one.
+	Network *vpc.Interface
+}
+
+// inside runs what starts the container's processes in its network, if it has one.
+func (s Spec) inside(f func() error) error {
+	if s.Network == nil {
+		return f()
+	}
+	return s.Network.Do(f)
+}
+
+// launch starts a command in the container's network. There it ends with the engine, whatever ends that: nothing outside
+// could reach it any more.
+func (s Spec) launch(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.Network != nil {
+		vpc.EndWithParent(cmd.SysProcAttr, syscall.SIGKILL)
+	}
+	return s.inside(cmd.Start)
 }
 
 // Process is a container's process.
@@ -89,7 +111,7 @@ func (i CommandImage) Start(_ context.Context, s Spec) (Process, error) {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = s.Log, s.Log
-	return startCommand(cmd)
+	return startCommand(s, cmd)
 }
 
 // everywhere is how a command line asks to listen on all of a container's addresses. Here there is one that is its own.
@@ -166,9 +188,8 @@ type commandProcess struct {
 	code int
 }
 
-func startCommand(cmd *exec.Cmd) (Process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+func startCommand(s Spec, cmd *exec.Cmd) (Process, error) {
+	if err := s.launch(cmd); err != nil {
 		return nil, err
 	}
 	p := &commandProcess{cmd: cmd, done: make(chan struct{})}

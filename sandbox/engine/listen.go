@@ -16,7 +16,7 @@ import (
 
 // Listening returns the TCP addresses that the processes of a group listen on, as far as the system tells (Linux does).
 func Listening(group int) []netip.AddrPort {
-	inodes := map[string]bool{}
+	inodes, member := map[string]bool{}, ""
 	processes, _ := filepath.Glob("/proc/[0-9]*") // the pattern is a good one
 	for _, dir := range processes {
 		pid, err := strconv.Atoi(filepath.Base(dir))
@@ -26,6 +26,7 @@ func Listening(group int) []netip.AddrPort {
 		if of, err := syscall.Getpgid(pid); err != nil || of != group {
 			continue
 		}
+		member = dir
 		descriptors, _ := filepath.Glob(dir + "/fd/*")
 		for _, fd := range descriptors {
 			if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, "socket:[") {
@@ -34,8 +35,8 @@ func Listening(group int) []netip.AddrPort {
 		}
 	}
 	var found []netip.AddrPort
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		data, err := os.ReadFile(table)
+	for _, table := range []string{"tcp", "tcp6"} {
+		data, err := os.ReadFile(filepath.Join(member, "net", table)) // of its own network
 		if err != nil {
 			continue
 		}

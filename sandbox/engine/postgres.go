@@ -84,10 +84,14 @@ func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
 		defer log.Close()
 		defer close(p.done)
 		defer cancel()
-		server, err := postgres.Start(ctx, postgres.Options{
-			Version: version, Dir: dir, Host: "127.0.0.1", Port: s.Ports["5432/tcp"],
-			User: s.Env["POSTGRES_USER"], Password: s.Env["POSTGRES_PASSWORD"], Database: s.Env["POSTGRES_DB"],
-			TLS: true, RequireTLS: true, Log: log,
+		var server *postgres.Server
+		err := s.inside(func() (err error) {
+			server, err = postgres.Start(ctx, postgres.Options{
+				Version: version, Dir: dir, Host: "127.0.0.1", Port: s.Ports["5432/tcp"],
+				User: s.Env["POSTGRES_USER"], Password: s.Env["POSTGRES_PASSWORD"], Database: s.Env["POSTGRES_DB"],
+				TLS: true, RequireTLS: true, Log: log, EndWithParent: s.Network != nil,
+			})
+			return err
 		})
 		if err != nil {
 			fmt.Fprintln(log, err)

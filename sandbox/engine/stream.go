@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -202,7 +203,7 @@ func (e *Engine) execStart(w http.ResponseWriter, r *http.Request) error {
 	}
 	x.running = true
 	x.mu.Unlock()
-	cmd, err := x.prepare()
+	cmd, spec, err := x.prepare()
 	if err != nil {
 		x.finish(126)
 		return failure{http.StatusBadRequest, err.Error()}
@@ -224,9 +225,8 @@ func (e *Engine) execStart(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := &frameWriter{w: conn}
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
+	if err := spec.launch(cmd); err != nil {
 		x.finish(126)
 		return nil
 	}
@@ -249,10 +249,13 @@ func (e *Engine) execStart(w http.ResponseWriter, r *http.Request) error {
 // the whole machine here.
 var selfURL = regexp.MustCompile(`(https?://)(?:localhost|127\.0\.0\.1)\b`)
 
-func (x *execution) prepare() (*exec.Cmd, error) {
+func (x *execution) prepare() (*exec.Cmd, Spec, error) {
 	spec, err := x.container.spec(nil)
 	if err != nil {
-		return nil, err
+		return nil, spec, err
+	}
+	if spec.Network == nil && x.container.engine.opt.Network != nil {
+		return nil, spec, errors.New("the container has ended")
 	}
 	argv := make([]string, len(x.argv))
 	for n, arg := range x.argv {
@@ -260,10 +263,10 @@ func (x *execution) prepare() (*exec.Cmd, error) {
 	}
 	cmd, err := x.container.image.Exec(spec, argv)
 	if err != nil {
-		return nil, err
+		return nil, spec, err
 	}
 	cmd.Env = append(cmd.Env, x.env...)
-	return cmd, nil
+	return cmd, spec, nil
 }
 
 func (x *execution) finish(code int) {

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sort"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"plan-charge/sandbox/vpc"
 )
 
 // BalancerHeader names the load balancer that a request is for, as DNS-name[:port]. With it the Host header stays what
@@ -28,8 +31,10 @@ const (
 
 // balancer is the data plane of the load balancers: it answers their clients, checks their targets and counts.
 type balancer struct {
-	api *awsAPI
-	log *slog.Logger
+	api             *awsAPI
+	log             *slog.Logger
+	groups          *groups // nil without a private network
+	targetTransport *http.Transport
 
 	dirty  atomic.Bool
 	wake   chan struct{}
@@ -51,6 +56,7 @@ type targetGroup struct {
 	Unhealthy int      `xml:"UnhealthyThresholdCount"`
 	Codes     string   `xml:"Matcher>HttpCode"`
 	Balancers []string `xml:"-"` // the load balancers whose rules forward to it
+	groups    []string // their security groups
 	delay     time.Duration
 }
 
@@ -90,9 +96,15 @@ func (t *target) get() (state, reason, detail string) {
 	return t.state, t.reason, t.detail
 }
 
-func newBalancer(api *awsAPI, log *slog.Logger) *balancer {
+func newBalancer(api *awsAPI, n *vpc.Network, g *groups, log *slog.Logger) *balancer {
 	b := &balancer{
-		api: api, log: log, wake: make(chan struct{}, 1), config: newConfig(), targets: map[targetKey]*target{}, metrics: map[metricKey][]sample{},
+		api: api, log: log, groups: g,
+		// A connection a request: a kept one that the target closes would make a 502 of nothing. DisableKeepAlives would hide
+		// which headers a target's Connection names.
+		targetTransport: &http.Transport{
+			MaxIdleConnsPerHost: -1, DisableCompression: true, DialContext: dialTargets(n), ResponseHeaderTimeout: 60 * time.Second,
+		},
+		wake: make(chan struct{}, 1), config: newConfig(), targets: map[targetKey]*target{}, metrics: map[metricKey][]sample{},
 	}
 	b.dirty.Store(true)
 	return b

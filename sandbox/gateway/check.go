@@ -20,7 +20,7 @@ func (b *balancer) check(ctx context.Context, t *target) {
 		g := *t.group
 		t.mu.Unlock()
 		interval := time.Duration(max(1, g.Interval)) * time.Second
-		reason, detail := probe(ctx, t.key, &g)
+		reason, detail := b.probe(ctx, t.key, &g)
 		if ctx.Err() != nil {
 			return
 		}
@@ -58,15 +58,15 @@ func (b *balancer) check(ctx context.Context, t *target) {
 }
 
 // probe makes one health check. An empty reason means success.
-func probe(ctx context.Context, key targetKey, g *targetGroup) (reason, detail string) {
+func (b *balancer) probe(ctx context.Context, key targetKey, g *targetGroup) (reason, detail string) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(1, g.Timeout))*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+key.address()+cmp.Or(g.CheckPath, "/"), nil)
+	req, err := http.NewRequestWithContext(as(ctx, g.groups), http.MethodGet, "http://"+key.address()+cmp.Or(g.CheckPath, "/"), nil)
 	if err != nil {
 		return "Target.FailedHealthChecks", "Health checks failed"
 	}
 	req.Header.Set("User-Agent", "ELB-HealthChecker/2.0")
-	resp, err := targetTransport.RoundTrip(req)
+	resp, err := b.targetTransport.RoundTrip(req)
 	if err != nil {
 		if ctx.Err() == context.DeadlineExceeded {
 			return "Target.Timeout", "Request timed out"

@@ -62,7 +62,7 @@ func TestDatabase(t *testing.T) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	c, err := startCloud(dir)
+	c, err := startCloud(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestDatabase(t *testing.T) {
 
 	// An ordinary stop and start.
 	c.stop()
-	if c, err = startCloud(dir); err != nil {
+	if c, err = startCloud(dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	v = c.awaitDatabase(t, "life")

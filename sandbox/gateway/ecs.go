@@ -241,6 +241,9 @@ func (s *scheduler) create(ctx context.Context, c *call) *response {
 			return c.failure(http.StatusBadRequest, invalidParameter, "The target group with targetGroupArn "+a.TargetGroupArn+" does not have an associated load balancer.")
 		}
 	}
+	if lacks := s.lacks(ctx, definition, (&service{Settings: in}).attachments()); lacks != "" {
+		return c.failure(http.StatusBadRequest, invalidParameter, lacks)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := path.Base(cluster) + "/" + name
@@ -289,6 +292,11 @@ func (s *scheduler) update(ctx context.Context, c *call) *response {
 			return refused
 		}
 	}
+	in := raw(c)
+	deployed, attachments := s.updated(c, definition, in)
+	if lacks := s.lacks(ctx, deployed, attachments); lacks != "" {
+		return c.failure(http.StatusBadRequest, invalidParameter, lacks)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	svc := s.find(text(c, "cluster"), text(c, "service"))
@@ -301,7 +309,6 @@ func (s *scheduler) update(ctx context.Context, c *call) *response {
 	if value, ok := c.in()["desiredCount"].(float64); ok {
 		svc.Desired = int(value)
 	}
-	in := raw(c)
 	deploy, _ := c.in()["forceNewDeployment"].(bool)
 	for _, field := range settings {
 		value, ok := in[field]
@@ -328,6 +335,56 @@ func (s *scheduler) update(ctx context.Context, c *call) *response {
 	s.save()
 	s.nudge()
 	return c.ok(map[string]any{"service": svc.answer(false)})
+}
+
+// updated is what a service runs after an update, and where requests go then.
+func (s *scheduler) updated(c *call, definition string, in map[string]json.RawMessage) (string, []attachment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	svc := s.find(text(c, "cluster"), text(c, "service"))
+	if svc == nil || svc.primary() == nil {
+		return definition, nil
+	}
+	if definition == "" {
+		definition = svc.primary().TaskDefinition
+	}
+	if _, given := in["loadBalancers"]; given {
+		return definition, (&service{Settings: in}).attachments()
+	}
+	return definition, svc.attachments()
+}
+
+// lacks says which container or port of a service's load balancers its task definition does not have.
+func (s *scheduler) lacks(ctx context.Context, definition string, attachments []attachment) string {
+	var out struct {
+		TaskDefinition struct {
+			ContainerDefinitions []struct {
+				Name         string
+				PortMappings []struct{ ContainerPort int }
+			}
+		}
+	}
+	if len(attachments) == 0 || s.api.ecs(ctx, "DescribeTaskDefinition", map[string]string{"taskDefinition": definition}, &out) != nil {
+		return ""
+	}
+	for _, a := range attachments {
+		found, mapped := false, false
+		for _, container := range out.TaskDefinition.ContainerDefinitions {
+			if container.Name == a.ContainerName {
+				found = true
+				for _, m := range container.PortMappings {
+					mapped = mapped || m.ContainerPort == a.ContainerPort
+				}
+			}
+		}
+		switch {
+		case !found:
+			return "The container " + a.ContainerName + " does not exist in the task definition."
+		case !mapped:
+			return fmt.Sprintf("The container %s did not have a container port %d defined.", a.ContainerName, a.ContainerPort)
+		}
+	}
+	return ""
 }
 
 func sameJSON(a, b json.RawMessage) bool {

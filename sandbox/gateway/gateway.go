@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"plan-charge/sandbox/ssm"
+	"plan-charge/sandbox/vpc"
 )
 
 // Options say how a Gateway runs.
@@ -36,6 +37,9 @@ type Options struct {
 	Region string
 	// Bake is how long a deployment with alarms is watched after its last task is healthy; 0 means 15 s.
 	Bake time.Duration
+	// Network is the private network that databases and tasks are in; nil: they are on this machine's loopback device, and
+	// security groups filter nothing.
+	Network *vpc.Network
 	// Log receives what the gateway does; nil drops it.
 	Log *slog.Logger
 }
@@ -47,12 +51,14 @@ type Gateway struct {
 	forward  *http.Transport
 	listener net.Listener
 
-	faults *faults
-	ecs    *scheduler
-	lb     *balancer
-	mends  *mends
-	scale  *autoscaling
-	ssm    *sessions
+	faults    *faults
+	ecs       *scheduler
+	lb        *balancer
+	mends     *mends
+	endpoints *endpoints
+	scale     *autoscaling
+	ssm       *sessions
+	groups    *groups // nil without a private network
 }
 
 // maxBody bounds a request that is kept in memory.
@@ -86,9 +92,16 @@ func New(o Options) (*Gateway, error) {
 		faults: &faults{},
 	}
 	api := &awsAPI{upstream: o.Upstream, region: o.Region, client: &http.Client{Transport: g.forward}}
-	g.lb = newBalancer(api, o.Log)
+	if o.Network != nil {
+		g.groups = newGroups(api, o.Log)
+		o.Network.Enforce(g.groups.admit)
+	}
+	g.lb = newBalancer(api, o.Network, g.groups, o.Log)
 	engine := newDocker(o.DockerSocket)
 	if g.mends, err = newMends(filepath.Join(o.Dir, "exports.json"), api, engine, o.Log); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.endpoints, err = newEndpoints(filepath.Join(o.Dir, "endpoints.json"), o.Network, o.Log); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.ecs, err = newScheduler(filepath.Join(o.Dir, "services.json"), api, g.lb, engine, o.Bake, o.Log); err != nil {
@@ -97,7 +110,8 @@ func New(o Options) (*Gateway, error) {
 	if g.scale, err = newAutoscaling(filepath.Join(o.Dir, "autoscaling.json"), g.ecs); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g.ssm = newSessions(api, engine, o.Log)
+	g.ecs.groups = g.groups
+	g.ssm = newSessions(api, engine, o.Network, o.Log)
 	if g.listener, err = net.Listen("tcp", o.Listen); err != nil {
 		return nil, fmt.Errorf("gateway: %s is in use: stop what uses it or choose another port: %w", o.Listen, err)
 	}
@@ -204,11 +218,17 @@ func (g *Gateway) own(ctx context.Context, c *call, host string) *response {
 	if answer := g.scale.handle(c); answer != nil {
 		return answer
 	}
+	g.endpoints.before(c)
 	return g.mends.before(ctx, c)
 }
 
 // after returns what has to be changed in the emulator's answer, if anything.
 func (g *Gateway) after(c *call) func(context.Context, *call, *response) {
+	return g.groups.watch(c, g.endpoints.after(c, g.mend(c)))
+}
+
+// mend returns what has to be changed in the emulator's answer for itself.
+func (g *Gateway) mend(c *call) func(context.Context, *call, *response) {
 	if f := g.ecs.after(c); f != nil {
 		return g.ssm.after(c, f)
 	}

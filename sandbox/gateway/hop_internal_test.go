@@ -80,7 +80,7 @@ func oneTarget(t *testing.T, address string) *balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBalancer(nil, slog.New(slog.DiscardHandler))
+	b := newBalancer(nil, nil, nil, slog.New(slog.DiscardHandler))
 	key := targetKey{"group", u.Hostname(), port}
 	b.targets[key] = &target{key: key, state: "healthy", group: &targetGroup{}}
 	secret := condition{Field: "http-header"}

@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"plan-charge/sandbox/vpc"
 )
 
 type config struct {
@@ -28,6 +30,7 @@ type config struct {
 
 type loadBalancer struct {
 	arn, name, dns string
+	groups         []string // security groups
 	listeners      []*listener
 }
 
@@ -69,7 +72,10 @@ func (b *balancer) load(ctx context.Context) (*config, map[targetKey]*targetGrou
 	cfg := newConfig()
 	registered := map[targetKey]*targetGroup{}
 	var lbs struct {
-		Members []struct{ LoadBalancerArn, LoadBalancerName, DNSName string } `xml:"DescribeLoadBalancersResult>LoadBalancers>member"`
+		Members []struct {
+			LoadBalancerArn, LoadBalancerName, DNSName string
+			Groups                                     []string `xml:"SecurityGroups>member"`
+		} `xml:"DescribeLoadBalancersResult>LoadBalancers>member"`
 	}
 	if err := b.api.elb(ctx, "DescribeLoadBalancers", nil, &lbs); err != nil {
 		return nil, nil, err
@@ -81,7 +87,7 @@ func (b *balancer) load(ctx context.Context) (*config, map[targetKey]*targetGrou
 		return nil, nil, err
 	}
 	for _, m := range lbs.Members {
-		lb := &loadBalancer{arn: m.LoadBalancerArn, name: m.LoadBalancerName, dns: strings.ToLower(m.DNSName)}
+		lb := &loadBalancer{arn: m.LoadBalancerArn, name: m.LoadBalancerName, dns: strings.ToLower(m.DNSName), groups: m.Groups}
 		if err := b.loadListeners(ctx, lb); err != nil {
 			return nil, nil, err
 		}
@@ -112,7 +118,7 @@ func (b *balancer) load(ctx context.Context) (*config, map[targetKey]*targetGrou
 		}
 		for _, lb := range cfg.byName {
 			if lb.uses(g.Arn) && !slices.Contains(g.Balancers, lb.arn) {
-				g.Balancers = append(g.Balancers, lb.arn)
+				g.Balancers, g.groups = append(g.Balancers, lb.arn), append(g.groups, lb.groups...)
 			}
 		}
 		cfg.groups[g.Arn] = g
@@ -208,11 +214,8 @@ func refuse(c *call) *response {
 	return c.failure(http.StatusBadRequest, "InvalidConfigurationRequest", "the sandbox's load balancers do not do this: "+strings.Join(problems, "; "))
 }
 
-// targetTransport opens a connection a request: a kept one that the target closes would make a 502 of nothing.
-var targetTransport = &http.Transport{
-	MaxIdleConnsPerHost: -1, DisableCompression: true, // DisableKeepAlives would hide which headers a target's Connection names
-	DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, ResponseHeaderTimeout: 60 * time.Second,
-}
+// unansweredFor bounds how long a client that is not admitted waits for nothing.
+const unansweredFor = time.Minute
 
 var balancerHost = regexp.MustCompile(`(?i)^[a-z0-9-]+\.(alb\.localhost|[a-z0-9-]+\.elb\.(amazonaws\.com|localhost))(:\d+)?$`)
 
@@ -252,6 +255,15 @@ func (b *balancer) serve(w http.ResponseWriter, r *http.Request, name string) {
 	if l == nil {
 		w.Header().Set("X-Sandbox-Error", "no listener")
 		http.Error(w, fmt.Sprintf("load balancer %s has no listener on port %d", lb.name, port), http.StatusBadGateway)
+		return
+	}
+	if b.groups != nil && !b.groups.admit(r.Context(), viewer(r), vpc.Party{Groups: lb.groups}, l.port) {
+		b.log.Warn("no security group of the load balancer admits it", "name", lb.name, "from", r.RemoteAddr)
+		select { // as packets that are dropped: the client gives up
+		case <-r.Context().Done():
+		case <-time.After(unansweredFor):
+		}
+		cut(w)
 		return
 	}
 	for _, rule := range l.rules {
@@ -342,7 +354,7 @@ func (b *balancer) forwardTo(w http.ResponseWriter, r *http.Request, lb *loadBal
 	}
 	defer t.inFlight.Add(-1)
 	proxy := httputil.ReverseProxy{
-		Transport:     targetTransport,
+		Transport:     b.targetTransport,
 		FlushInterval: -1, // what a target sends goes on as it comes
 		ErrorLog:      slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -376,7 +388,7 @@ func (b *balancer) forwardTo(w http.ResponseWriter, r *http.Request, lb *loadBal
 			}
 		},
 	}
-	proxy.ServeHTTP(w, r)
+	proxy.ServeHTTP(w, r.WithContext(as(r.Context(), lb.groups)))
 }
 
 // fail answers an error of the load balancer itself.

@@ -81,11 +81,13 @@ func dropPorts(c *call) {
 	}
 }
 
-// CloudFront's addresses, as AWS keeps them in a list of its own. The ranges are documentation's: nothing filters here.
+// CloudFront's addresses, as AWS keeps them in a list of its own. The ranges are documentation's.
 const (
 	edgeListID   = "pl-75b1541c"
 	edgeListName = "com.amazonaws.global.cloudfront.origin-facing"
 )
+
+var edgeCIDRs = []string{"192.0.2.0/24", "198.51.100.0/24"}
 
 func (m *mends) prefixList(c *call) *response {
 	asked := slices.Contains([]string{c.form.Get("PrefixListId"), c.form.Get("PrefixListId.1")}, edgeListID)
@@ -100,7 +102,7 @@ func (m *mends) prefixList(c *call) *response {
 	const ns = `xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"`
 	if c.action == "GetManagedPrefixListEntries" {
 		return &response{http.StatusOK, header, []byte(`<GetManagedPrefixListEntriesResponse ` + ns + `><requestId>sandbox</requestId><entrySet>` +
-			`<item><cidr>192.0.2.0/24</cidr></item><item><cidr>198.51.100.0/24</cidr></item></entrySet></GetManagedPrefixListEntriesResponse>`)}
+			`<item><cidr>` + strings.Join(edgeCIDRs, `</cidr></item><item><cidr>`) + `</cidr></item></entrySet></GetManagedPrefixListEntriesResponse>`)}
 	}
 	return &response{http.StatusOK, header, fmt.Appendf(nil, `<DescribeManagedPrefixListsResponse %s><requestId>sandbox</requestId><prefixListSet><item>`+
 		`<prefixListId>%s</prefixListId><addressFamily>IPv4</addressFamily><state>create-complete</state>`+

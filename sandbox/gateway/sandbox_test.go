@@ -21,6 +21,7 @@ import (
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
+	"plan-charge/sandbox/vpc"
 )
 
 // server is what the test image runs: it answers by its version, which is the image's tag.
@@ -78,7 +79,7 @@ func start(t *testing.T) *cloud {
 			return
 		}
 		_ = os.Chmod(dir, 0o711)
-		shared, failed = startCloud(dir)
+		shared, failed = startCloud(dir, nil)
 		if shared != nil {
 			stop := shared.stop
 			shared.stop = func() { stop(); os.RemoveAll(dir) }
@@ -99,7 +100,8 @@ func freePort() int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func startCloud(dir string) (*cloud, error) {
+// startCloud starts a cloud, in a private network if one is given.
+func startCloud(dir string, network *vpc.Network) (*cloud, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	venv, err := emulator.Ensure(ctx, os.Stderr)
 	if err != nil {
@@ -113,11 +115,11 @@ func startCloud(dir string) (*cloud, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	socket := filepath.Join(dir, "engine.sock")
 	python := filepath.Join(venv, "bin", "python")
-	e, err := engine.New(engine.Options{Socket: socket, Dir: filepath.Join(dir, "engine"), Log: log, Images: func(ref string) engine.Image {
+	e, err := engine.New(engine.Options{Socket: socket, Dir: filepath.Join(dir, "engine"), Network: network, Log: log, Images: func(ref string) engine.Image {
 		name, tag, _ := strings.Cut(ref, ":")
 		switch name {
 		case "test":
-			return engine.CommandImage{Dir: dir, Workdir: "/app", Command: []string{python, "-c", server}, Env: map[string]string{"VERSION": tag}}
+			return engine.CommandImage{Dir: dir, Workdir: "/app", Path: filepath.Dir(python), Command: []string{python, "-c", server}, Env: map[string]string{"VERSION": tag}}
 		case "postgres":
 			return engine.PostgresImage{Tag: tag}
 		}
@@ -132,12 +134,20 @@ func startCloud(dir string) (*cloud, error) {
 		cancel()
 		return nil, err
 	}
-	em, err := emulator.New(emulator.Options{Venv: venv, Port: freePort(), StateDir: filepath.Join(dir, "emulator"), DockerHost: "unix://" + socket, Region: "eu-west-3", DatabasePort: 27432, Log: logFile})
+	options := emulator.Options{Venv: venv, Port: freePort(), StateDir: filepath.Join(dir, "emulator"), DockerHost: "unix://" + socket, Region: "eu-west-3", DatabasePort: 27432, Log: logFile}
+	if network != nil {
+		options.Inside = network.Control().Do
+		if err := network.Expose(options.Port); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
+	em, err := emulator.New(options)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	g, err := gateway.New(gateway.Options{Listen: "127.0.0.1:0", Upstream: em.URL(), Dir: filepath.Join(dir, "gateway"), DockerSocket: socket, Region: "eu-west-3", Bake: 8 * time.Second, Log: log})
+	g, err := gateway.New(gateway.Options{Listen: "127.0.0.1:0", Upstream: em.URL(), Dir: filepath.Join(dir, "gateway"), DockerSocket: socket, Region: "eu-west-3", Bake: 8 * time.Second, Network: network, Log: log})
 	if err != nil {
 		cancel()
 		return nil, err

@@ -36,6 +36,7 @@ type scheduler struct {
 	api    *awsAPI
 	lb     *balancer
 	docker *docker
+	groups *groups // nil without a private network
 	bake   time.Duration
 	log    *slog.Logger
 	file   string
@@ -516,6 +517,7 @@ func (s *scheduler) launch(svc *service, d *deployment) deed {
 		_, err := s.pin(ctx, in)
 		if err == nil {
 			err = s.api.ecs(ctx, "RunTask", in, &out)
+			s.groups.note(in["networkConfiguration"], out.Tasks)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

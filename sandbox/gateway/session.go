@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"plan-charge/sandbox/ssm"
+	"plan-charge/sandbox/vpc"
 )
 
 const (
@@ -38,6 +40,7 @@ var agentRights = []string{
 type sessions struct {
 	api     *awsAPI
 	docker  *docker
+	network *vpc.Network
 	log     *slog.Logger
 	service *ssm.Service
 
@@ -51,8 +54,8 @@ type execAgent struct {
 	refused string    // why it does not run; empty: it does
 }
 
-func newSessions(api *awsAPI, d *docker, log *slog.Logger) *sessions {
-	s := &sessions{api: api, docker: d, log: log, agents: map[string]*execAgent{}}
+func newSessions(api *awsAPI, d *docker, n *vpc.Network, log *slog.Logger) *sessions {
+	s := &sessions{api: api, docker: d, network: n, log: log, agents: map[string]*execAgent{}}
 	s.service = ssm.New(ssm.Options{Find: s.find, Work: s.work, Log: log})
 	return s
 }
@@ -305,6 +308,12 @@ func (s *sessions) find(ctx context.Context, at ssm.Target) (func(context.Contex
 	}
 	if status, _ := s.agent(ctx, task.TaskArn, task.TaskDefinitionArn, task.LastStatus); status != "RUNNING" {
 		return nil, ssm.ErrNotConnected
+	}
+	if s.network != nil {
+		source, err := netip.ParseAddr(task.ip())
+		return func(ctx context.Context, address string) (net.Conn, error) {
+			return s.network.DialFrom(ctx, source, address)
+		}, err
 	}
 	var dialer net.Dialer
 	if ip := net.ParseIP(task.ip()); ip != nil && ip.IsLoopback() {

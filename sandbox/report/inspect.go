@@ -21,6 +21,7 @@ type Inspection struct {
 	rows      []row
 	resources map[string]int // by package, such as "aws"
 	tools     *toolchain.Tools
+	network   box.Network
 }
 
 // Phase is one part of a run.
@@ -51,7 +52,7 @@ func (i *Inspection) Good() bool {
 
 // Inspect looks at the deployment from outside: through the edge as a client, and into the database as its owner.
 func Inspect(ctx context.Context, b *box.Box) (*Inspection, error) {
-	i := &Inspection{tools: b.Tools}
+	i := &Inspection{tools: b.Tools, network: b.NetworkNow()}
 	s, err := Look(ctx, b, true)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func Inspect(ctx context.Context, b *box.Box) (*Inspection, error) {
 		code, text := s.Login(ctx, login.query, login.body)
 		i.add(login.what, login.expected, text, text == login.expected || login.expected == "4xx" && code/100 == 4)
 	}
-	if err := i.database(ctx, s.Database, email); err != nil {
+	if err := i.database(ctx, b, s.Database, email); err != nil {
 		return nil, err
 	}
 	if i.resources, err = resources(ctx, b); err != nil {
@@ -79,12 +80,12 @@ func Inspect(ctx context.Context, b *box.Box) (*Inspection, error) {
 	return i, nil
 }
 
-func (i *Inspection) database(ctx context.Context, ownerURL, email string) error {
+func (i *Inspection) database(ctx context.Context, b *box.Box, ownerURL, email string) error {
 	u, err := url.Parse(ownerURL)
 	if err != nil {
 		return fmt.Errorf("the owner's database URL cannot be parsed")
 	}
-	conn, err := pgx.Connect(ctx, u.String())
+	conn, err := b.Connect(ctx, u.String())
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
@@ -165,9 +166,21 @@ func (i *Inspection) Print(w io.Writer, phases []Phase) {
 	sort.Strings(names)
 	fmt.Fprintf(w, "\n  %-28s %d (%s)\n", "resources", total, strings.Join(names, ", "))
 	fmt.Fprintf(w, "  %-28s %s (%s)\n", "tools", toolNames(i.tools.Kinds), i.tools.Why)
+	fmt.Fprintf(w, "  %-28s %s\n", "network", reach(i.network))
 	for _, p := range phases {
 		fmt.Fprintf(w, "  %-28s %s\n", "time: "+p.Name, p.Took.Round(100*time.Millisecond))
 	}
+}
+
+// reach says what is proven about who reaches the database.
+func reach(n box.Network) string {
+	switch {
+	case n.Kind == box.NetworkPrivate:
+		return "private: the database admits whom its security group names"
+	case n.Why != "":
+		return "open, not proven who reaches the database: " + n.Why
+	}
+	return "open, not proven who reaches the database: " + box.EnvNetwork + "=" + box.NetworkPrivate + " makes a new sandbox that proves it"
 }
 
 // toolNames lists what each program is.

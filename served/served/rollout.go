@@ -29,6 +29,10 @@ type RolloutArgs struct {
 	Service pulumi.StringInput
 	// TaskDefinition is the ARN of the one that the service has to run.
 	TaskDefinition pulumi.StringInput
+	// TargetGroup is the ARN of the load balancer's group that the tasks are in, Container and Port what requests go to.
+	TargetGroup pulumi.StringInput
+	Container   pulumi.StringInput
+	Port        pulumi.IntInput
 	// Settings is a text that changes whenever the service's other settings do.
 	Settings pulumi.StringInput
 	// Site is the site's address, or the comment of the distribution that serves it.
@@ -49,6 +53,9 @@ type rolloutArgs struct {
 	Cluster        string  `pulumi:"cluster"`
 	Service        string  `pulumi:"service"`
 	TaskDefinition string  `pulumi:"taskDefinition"`
+	TargetGroup    string  `pulumi:"targetGroup"`
+	Container      string  `pulumi:"container"`
+	Port           int     `pulumi:"port"`
 	Settings       string  `pulumi:"settings"`
 	Site           string  `pulumi:"site"`
 	HealthPath     string  `pulumi:"healthPath"`
@@ -64,7 +71,7 @@ func (RolloutArgs) ElementType() reflect.Type { return reflect.TypeFor[rolloutAr
 
 // NewRollout registers the rollout.
 func NewRollout(ctx *pulumi.Context, name string, args *RolloutArgs, opts ...pulumi.ResourceOption) (*Rollout, error) {
-	if args == nil || missing(args.Cluster, args.Service, args.TaskDefinition, args.Settings, args.Site, args.HealthPath, args.Timeout, args.TimeoutKey) {
+	if args == nil || args.Port == nil || missing(args.Cluster, args.Service, args.TaskDefinition, args.TargetGroup, args.Container, args.Settings, args.Site, args.HealthPath, args.Timeout, args.TimeoutKey) {
 		return nil, errors.New("served.NewRollout: all inputs but Region, Profile and Role are required")
 	}
 	var r Rollout

@@ -50,7 +50,7 @@ func fill(args any) {
 	v := reflect.ValueOf(args).Elem()
 	for i := range v.NumField() {
 		switch name := v.Type().Field(i).Name; {
-		case name == "Minimum":
+		case name == "Minimum" || name == "Port":
 			v.Field(i).Set(reflect.ValueOf(pulumi.Int(2)))
 		case strings.Contains(v.Field(i).Type().String(), "Array"):
 			v.Field(i).Set(reflect.ValueOf(pulumi.ToStringArray([]string{name})))

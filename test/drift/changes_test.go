@@ -236,7 +236,7 @@ var serviceChanges = []change{
 	{
 		what: "the service runs another version", alone: true,
 		hand: func(b *box) { b.DeployByHand(b.site, "1.0.2") }, look: ofService(`"taskDefinition":"[^"]*"`),
-		says: []string{"service-service", "by-hand"},
+		says: []string{"service-rollout", "by-hand:", "is deployed"},
 	},
 	{
 		what: "the task definition is deregistered", alone: true,

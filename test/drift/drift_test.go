@@ -3,6 +3,7 @@
 package drift
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -15,7 +16,8 @@ import (
 	"plan-charge/test/testbed"
 )
 
-// asked is "all" for one change after the other. CI, which has no time for that, makes all at once that can be.
+// asked is a regular expression of what is changed one after the other, by "section: what": `.` for everything. Without
+// it all is changed at once that can be.
 var asked = os.Getenv("PLAN_CHARGE_DRIFT")
 
 // change is one thing that somebody changes by hand.
@@ -43,6 +45,10 @@ type box struct {
 
 func TestDrift(t *testing.T) {
 	t.Parallel() // it mostly waits
+	wanted, err := regexp.Compile(asked)
+	if err != nil {
+		t.Fatalf("PLAN_CHARGE_DRIFT: %v", err)
+	}
 	b := &box{Box: testbed.NewBox(t), t: t}
 	b.Must(b.Run(25*time.Minute, "up"))
 	b.site, b.process = b.Site(), b.Database()
@@ -51,25 +57,75 @@ func TestDrift(t *testing.T) {
 		together(t, b)
 		return
 	}
-	page := driftPage
+	made := map[string]string{}
+	defer func() { writePage(t, made) }() // also of a run that fails: what is not as it has to be has no row
 	for _, s := range sections {
-		table := ""
 		for _, c := range s.changes {
-			if !t.Run(c.what, func(t *testing.T) { table += c.try(t, b) }) && !b.restored(t, c) {
+			if !wanted.MatchString(s.title + ": " + c.what) {
+				continue
+			}
+			made[c.what] = ""
+			if !t.Run(c.what, func(t *testing.T) { made[c.what] = c.try(t, b) }) && !b.restored(t, c) {
 				t.Fatal("the stack is not as declared any more")
 			}
 		}
+	}
+	for _, q := range quiet {
+		if !wanted.MatchString("Silence: " + q.after) {
+			continue
+		}
+		made[q.after] = ""
+		t.Run("silence after "+q.after, func(t *testing.T) { made[q.after] = b.in(t).silence(q) })
+	}
+}
+
+// writePage writes the page, in which what was not tried now keeps its row of an earlier run.
+func writePage(t *testing.T, made map[string]string) {
+	path := os.Getenv("PLAN_CHARGE_TABLE")
+	if path == "" {
+		return
+	}
+	before, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(page(string(before), made)), 0o644); err != nil {
+		t.Error(err)
+	}
+}
+
+// page is docs/drift.md with the rows that were made, and those of before for what was not tried.
+func page(before string, made map[string]string) string {
+	old := map[string]string{}
+	for line := range strings.Lines(before) {
+		if cells := strings.SplitN(line, " | ", 2); len(cells) == 2 {
+			old[strings.TrimPrefix(cells[0], "| ")] = line
+		}
+	}
+	rowOf := func(what string) string {
+		if row, ok := made[what]; ok {
+			return row
+		}
+		return old[what]
+	}
+	text := driftPage
+	for _, s := range sections {
+		table := ""
+		for _, c := range s.changes {
+			table += rowOf(c.what)
+		}
 		if table != "" {
-			page += fmt.Sprintf("\n## %s\n\n| changed by hand | a refresh says | `up` | the site meanwhile | took |\n|---|---|---|---|---|\n%s", s.title, table)
+			text += fmt.Sprintf("\n## %s\n\n| changed by hand | a refresh says | `up` | the site meanwhile | took |\n|---|---|---|---|---|\n%s", s.title, table)
 		}
 	}
-	t.Run("silence", func(t *testing.T) { page += b.in(t).silence() })
-	t.Log(page)
-	if path := os.Getenv("PLAN_CHARGE_TABLE"); path != "" && !t.Failed() {
-		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
-			t.Error(err)
-		}
+	table := ""
+	for _, q := range quiet {
+		table += rowOf(q.after)
 	}
+	if table != "" {
+		text += silencePage + table
+	}
+	return text
 }
 
 // together makes all changes at once: one refresh has to name each of them, and one `up` to heal them all.
@@ -274,38 +330,34 @@ func row(cells ...string) string {
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 
-// silence refreshes ten times after what changes nothing by hand.
-func (b *box) silence() string {
-	table := ""
-	for _, c := range []struct {
-		after string
-		do    func()
-	}{
-		{"an `up`", func() { b.Must(b.Pulumi("up", "--yes", "--skip-preview")) }},
-		{"a rollout that failed", func() {
-			config := b.Changed("plan-charge/backend:1.0.0", "plan-charge/backend:1.0.1-crash")
-			if r := b.Pulumi("up", "--yes", "--skip-preview", "--config-file", config); r.Code == 0 {
-				b.t.Error("up reports a success")
-			}
-		}},
-		{"autoscaling made two tasks of one", func() {
-			b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
-			scale(2)(b)
-		}},
-	} {
-		c.do()
-		began := time.Now()
-		silent := 0
-		for range 10 {
-			if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code == 0 {
-				silent++
-			} else {
-				b.t.Errorf("a refresh after %s ended with %d:\n%s", c.after, r.Code, lastlines.Of(r.Out, 60))
-				break
-			}
+// calm is what nobody changed by hand, so that a refresh has nothing to say after it.
+type calm struct {
+	after    string
+	do, undo hand
+}
+
+var quiet = []calm{
+	{"an `up`", deploy, deploy},
+	{"a rollout that failed", func(b *box) {
+		config := b.Changed("plan-charge/backend:1.0.0", "plan-charge/backend:1.0.1-crash")
+		if r := b.Pulumi("up", "--yes", "--skip-preview", "--config-file", config); r.Code == 0 {
+			b.t.Error("up reports a success")
 		}
-		table += row(c.after, fmt.Sprint(silent), fmt.Sprintf("%.1f s", time.Since(began).Seconds()/10))
+	}, deploy},
+	{"autoscaling made two tasks of one", scale(2), scale(1)},
+}
+
+func deploy(b *box) { b.t.Helper(); b.Must(b.Pulumi("up", "--yes", "--skip-preview")) }
+
+// silence refreshes ten times.
+func (b *box) silence(q calm) string {
+	q.do(b)
+	defer q.undo(b)
+	began := time.Now()
+	for range 10 {
+		if r := b.Pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff"); r.Code != 0 {
+			b.t.Fatalf("a refresh after %s ended with %d:\n%s", q.after, r.Code, lastlines.Of(r.Out, 60))
+		}
 	}
-	scale(1)(b)
-	return silencePage + table
+	return row(q.after, "10", fmt.Sprintf("%.1f s", time.Since(began).Seconds()/10))
 }

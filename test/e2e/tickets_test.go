@@ -146,7 +146,7 @@ func (b *box) ticketsDatabase() *pgx.Conn {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	conn, err := pgx.Connect(ctx, *secret.SecretString)
+	conn, err := b.Sandbox.Connect(ctx, *secret.SecretString)
 	if err != nil {
 		b.t.Fatal(err)
 	}

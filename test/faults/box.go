@@ -163,7 +163,7 @@ func (b *box) calm(ctx context.Context) error {
 // connect opens the database as its owner. One that was just started may need a moment.
 func (b *box) connect(ctx context.Context) (*pgx.Conn, error) {
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		conn, err := pgx.Connect(ctx, b.site.Database)
+		conn, err := b.Connect(ctx, b.site.Database)
 		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
 			return conn, err
 		}

@@ -19,7 +19,7 @@ func somePoints() []point {
 		{"migration-run", "command:local:Command", "create-replacement"},
 		{"migration-run", "command:local:Command", "delete-replaced"},
 		{"organizations-rows", "pgrows:index:Rows", "update"},
-		{"service-service", "aws:ecs/service:Service", "update"},
+		{"service-rollout", "served:index:Rollout", "update"},
 	} {
 		for _, phase := range []string{"start", "end"} {
 			points = append(points, point{Name: r.name, Type: r.kind, Op: r.op, Phase: phase})

@@ -114,7 +114,7 @@ func plan(random *rand.Rand, points []point, without ...string) []trial {
 		switch p.Name {
 		case "migration-run":
 			add(4*time.Second, killEngine, killProvider, killHelper, killDatabase, awayDatabase, slowDatabase, fullDisk, clockAhead)
-		case "service-service":
+		case "service-rollout":
 			add(8*time.Second, killEngine, lose, awayDatabase, fullDisk)
 		case "verification-checks":
 			add(500*time.Millisecond, killEngine, killProvider, clockBehind)

@@ -135,7 +135,7 @@ var gating = []guard{
 	},
 	{
 		"a new image migrates", "schema/migration.go",
-		`pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `pulumi.Array{pulumi.String(command), current.Generation},`,
+		`pulumi.Array{args.Image, pulumi.String(command), generation},`, `pulumi.Array{pulumi.String(command), generation},`,
 		schema, "TestMigration",
 	},
 	{
@@ -145,12 +145,12 @@ var gating = []guard{
 	},
 	{
 		"a new command migrates", "schema/migration.go",
-		`pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `pulumi.Array{args.Image, current.Generation},`,
+		`pulumi.Array{args.Image, pulumi.String(command), generation},`, `pulumi.Array{args.Image, generation},`,
 		schema, "TestMigration",
 	},
 	{
 		"a revision that somebody changed by hand migrates", "schema/migration.go",
-		`pulumi.Array{args.Image, pulumi.String(command), current.Generation},`, `pulumi.Array{args.Image, pulumi.String(command)},`,
+		`pulumi.Array{args.Image, pulumi.String(command), generation},`, `pulumi.Array{args.Image, pulumi.String(command)},`,
 		schema, "TestMigration",
 	},
 	{
@@ -312,6 +312,11 @@ var order = []guard{
 
 var rollouts = []guard{
 	{
+		"a database is never replaced unless the configuration names it, whatever `protect` says", "infra/database.go",
+		`pulumi.DeleteBeforeReplace(db.Replace != "")`, `pulumi.DeleteBeforeReplace(true)`,
+		infra, "TestDatabase",
+	},
+	{
 		"tasks that do not come up end a rollout (circuit breaker)", "infra/service.go",
 		"DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{\n\t\t\tEnable:   pulumi.Bool(true),", "DeploymentCircuitBreaker: &ecs.ServiceDeploymentCircuitBreakerArgs{\n\t\t\tEnable:   pulumi.Bool(false),",
 		infra, "TestService",
@@ -393,13 +398,28 @@ var rollouts = []guard{
 	},
 	{
 		"a rollout that failed is followed again, whatever has become of the inputs", "served/internal/resource/rollout.go",
-		`state.Deployed = deployed(context.WithoutCancel(ctx), settings, clients)`, `return state, err`,
+		`state.Deployed = deployed(context.WithoutCancel(ctx), args, settings, clients)`, `return state, err`,
 		served, "TestFailedRollout",
 	},
 	{
 		"a version that was deployed by hand, or that ECS went back to, is replaced by the next update", "served/internal/resource/rollout.go",
-		`found.TaskDefinition == "" || given &&`, `found.TaskDefinition != "" && !(given && found.Failed) || given &&`,
+		`found.TaskDefinition == "" || given && reached &&`, `found.TaskDefinition != "" && !(given && found.Failed) || given && reached &&`,
 		served, "TestRollout",
+	},
+	{
+		"what ECS takes back leaves the state as it was, so that a refresh is silent", "served/internal/resource/rollout.go",
+		`&& r.isAsBefore(`, `&& len(done) == 0 && r.isAsBefore(`,
+		served, "TestRolloutThatIsTakenBackLeavesTheTruth",
+	},
+	{
+		"a new port is deployed in one call with the task definition that has it", "served/internal/resource/rollout.go",
+		`if !reached {`, `if false {`,
+		served, "TestTargetsAreDeployedWithTheTaskDefinition",
+	},
+	{
+		"what ECS takes back is no change of the service either", "infra/service.go",
+		`"taskDefinition", "loadBalancers", //`, `//`,
+		infra, "TestService",
 	},
 	{
 		"a first version that ECS has given up is no success, and is tried once more", "served/internal/resource/rollout.go",
@@ -613,13 +633,38 @@ var rows = []guard{
 	},
 	{
 		"a row that leaves the program stays in the table unless told otherwise", "provider/internal/resource/rows_inputs.go",
-		`schema: defaultSchema, onRemove: pgdb.Retain}`, `schema: defaultSchema, onRemove: pgdb.Delete}`,
+		`schema: defaultSchema, onRemove: pgdb.Retain,`, `schema: defaultSchema, onRemove: pgdb.Delete,`,
 		provider, "TestRowsAreRetainedUnlessToldOtherwise",
 	},
 	{
 		"a row that the program does not know is never removed", "provider/internal/pgdb/remove.go",
 		`condition := staged.onKeys(goneKeys, "t", "g")`, `condition := "true"`,
 		provider, "TestRemovedRows/delete",
+	},
+	{
+		"no more rows go than may when a table is made the same as a file", "provider/internal/pgdb/changes.go",
+		`src.MaxDeletes >= 0 && c.Go > src.MaxDeletes {`, `src.MaxDeletes < -1 {`,
+		provider, "TestModesOfAFile/sync",
+	},
+	{
+		"a file that has changed since it was planned with is not written", "provider/internal/pgdb/file.go",
+		`digest != src.Digest {`, `digest == "" {`,
+		provider, "TestAFileThatChangesWhileItIsUsed",
+	},
+	{
+		"a refresh without the file that was applied is not green", "provider/internal/resource/rows_file.go",
+		`case digest != in.digest:`, `case digest == "none":`,
+		provider, "TestARefreshWithoutTheFile",
+	},
+	{
+		"rows from a file need a table of which nothing belongs to another resource", "provider/internal/pgdb/file.go",
+		`if t.isOver(spec, Row{}, c) {`, `if c.owner != "" {`,
+		provider, "TestATableWithRowsFromAFileBelongsToOneResource/two stacks",
+	},
+	{
+		"no other resource writes to a table with rows from a file", "provider/internal/pgdb/owner.go",
+		"if c.whole() {\n\t\treturn \"true\"", "if c.whole() {\n\t\treturn \"false\"",
+		provider, "TestATableWithRowsFromAFileBelongsToOneResource/two stacks",
 	},
 	{
 		"rows are written all or none, in one transaction", "provider/internal/pgdb/database.go",
@@ -683,9 +728,9 @@ var rows = []guard{
 		database, "TestAConnectionLostDuringCommit",
 	},
 	{
-		"a cancelled deployment does not go on waiting for a lock", "provider/internal/pgdb/settings.go",
-		"cfg.ConnConfig.BuildContextWatcherHandler = func", "_ = func",
-		database, "TestCancelEndsWhatWaits/the context",
+		"a cancelled deployment does not go on waiting for a lock", "provider/internal/pgdb/database.go",
+		`close(closing)`, `_ = closing`,
+		database, "TestCancelEndsWhatWaits/the database",
 	},
 }
 

@@ -2,7 +2,7 @@
 // test that is named beside it fails: a guard that no test misses may be lost without anybody noticing.
 //
 //	go run ./test/guards               every guard
-//	go run ./test/guards -run REGEXP   those whose description fits
+//	go run ./test/guards -run REGEXP   those whose part or description fits, such as ^Rollouts
 //	go run ./test/guards -table FILE   also write the table, docs/guards.md
 //
 // The named tests have to pass with all guards in place, and each must fail, not just stop compiling or panic.
@@ -46,7 +46,7 @@ func run(ctx context.Context, choice, table string) error {
 	var chosen []guard
 	for _, p := range parts {
 		for _, g := range p.guards {
-			if wanted.MatchString(g.what) {
+			if wanted.MatchString(p.title + ": " + g.what) {
 				chosen = append(chosen, g)
 			}
 		}

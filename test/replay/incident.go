@@ -35,6 +35,7 @@ type incident struct {
 	cdn     *cloudfront.Client
 	secrets *secretsmanager.Client
 	owner   *url.URL // of the right database
+	connect func(ctx context.Context, url string) (*pgx.Conn, error)
 
 	cluster, service, distribution string
 	appSecret, migrationFamily     string
@@ -51,7 +52,7 @@ func newIncident(ctx context.Context, b *box.Box, status *report.Status) (*incid
 		return nil, errors.New("the owner's database URL cannot be parsed")
 	}
 	return &incident{
-		ecs: ecs.NewFromConfig(cfg), cdn: cloudfront.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), owner: owner,
+		ecs: ecs.NewFromConfig(cfg), cdn: cloudfront.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), owner: owner, connect: b.Connect,
 		cluster: status.Output("cluster"), service: status.Output("service"), distribution: status.Output("distributionId"), appSecret: status.Output("databaseUrlSecret"),
 		migrationFamily: strings.TrimSuffix(status.Output("service"), "backend") + "migration",
 	}, nil
@@ -287,7 +288,7 @@ func (i *incident) clean(ctx context.Context) error {
 
 // sql works on the right database as its owner.
 func (i *incident) sql(ctx context.Context, do func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, i.owner.String())
+	conn, err := i.connect(ctx, i.owner.String())
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}

@@ -218,7 +218,7 @@ func (i *incident) asOwner(look func(ctx context.Context, conn *pgx.Conn) (strin
 	return func(ctx context.Context) (string, bool) {
 		if conn == nil || conn.IsClosed() {
 			var err error
-			if conn, err = pgx.Connect(ctx, i.owner.String()); err != nil {
+			if conn, err = i.connect(ctx, i.owner.String()); err != nil {
 				return "the database cannot be reached", false
 			}
 		}

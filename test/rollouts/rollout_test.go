@@ -99,6 +99,7 @@ func TestRollouts(t *testing.T) {
 	b.Must(b.Run(25*time.Minute, "up"))
 	s := b.Site()
 	table := "| pulumi up | ended | took | longest silence | requests | statuses | longest gap | served by |\n|---|---|---|---|---|---|---|---|\n"
+	screens := ""
 	// watched runs one `up` with a client outside, and adds the client's log to the table.
 	watched := func(t *testing.T, b *box, name, image string, replace ...string) (testbed.Result, *testbed.Viewer) {
 		v := testbed.Watch(s.Status)
@@ -114,6 +115,9 @@ func TestRollouts(t *testing.T) {
 			t.Errorf("nothing was said for %s", r.Silence)
 		}
 		table += "| " + strings.Join(cells, " | ") + " |\n"
+		if r.Code != 0 {
+			screens += fmt.Sprintf("\n### %s\n\n```text\n%s\n```\n", name, lastScreen(r.Out))
+		}
 		return r, v
 	}
 	step := func(name string, f func(t *testing.T, b *box)) {
@@ -235,7 +239,7 @@ func TestRollouts(t *testing.T) {
 	})
 	t.Logf("what a client outside saw:\n%s", table)
 	if path := os.Getenv("PLAN_CHARGE_TABLE"); path != "" && !t.Failed() {
-		if err := os.WriteFile(path, []byte(rolloutsPage+table), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(rolloutsPage+table+screensPage+screens), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -254,6 +258,27 @@ A version that is well by its health check and answers logins with 500 is seen b
 rolling deployment cannot hide, and what rolls it back.
 
 `
+
+// screensPage stands above the last screens.
+const screensPage = `
+## The last screen of each
+
+What a terminal of 120 columns and 40 lines shows when ` + "`pulumi up --skip-preview`" + ` has failed.
+`
+
+// lastScreen is what a terminal shows of an output that has come to its end.
+func lastScreen(out string) string {
+	const columns, height = 120, 40
+	var screen []string
+	for line := range strings.Lines(strings.TrimRight(out, "\n ")) {
+		text := []rune(strings.ReplaceAll(strings.TrimRight(line, "\r\n"), "\t", "    "))
+		for len(text) > columns {
+			screen, text = append(screen, string(text[:columns])), text[columns:]
+		}
+		screen = append(screen, strings.TrimRight(string(text), " "))
+	}
+	return strings.Join(screen[max(0, len(screen)-height+1):], "\n") // the shell's prompt is the last line
+}
 
 // restart stops the sandbox and starts it again.
 func restart(t *testing.T, b *box) {

@@ -9,9 +9,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +49,7 @@ func NewBox(t testing.TB) *Box {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stopWhenInterrupted(s)
 	t.Cleanup(func() {
 		if t.Failed() {
 			log, _ := os.ReadFile(s.File("daemon.log"))
@@ -58,6 +62,37 @@ func NewBox(t testing.TB) *Box {
 		}
 	})
 	return &Box{s, t}
+}
+
+var interrupted struct {
+	sync.Once
+	sync.Mutex
+	boxes []*Sandbox
+}
+
+// stopWhenInterrupted stops a test's sandbox when the test is interrupted, where no cleanup runs.
+func stopWhenInterrupted(s *Sandbox) {
+	interrupted.Lock()
+	defer interrupted.Unlock()
+	interrupted.boxes = append(interrupted.boxes, s)
+	interrupted.Do(func() {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		go func() {
+			<-signals
+			interrupted.Lock()
+			var all sync.WaitGroup
+			for _, s := range interrupted.boxes {
+				all.Go(func() {
+					if err := s.Close(); err != nil {
+						fmt.Fprintln(os.Stderr, err)
+					}
+				})
+			}
+			all.Wait()
+			os.Exit(130)
+		}()
+	})
 }
 
 // With is the sandbox in a part of the test.
@@ -188,7 +223,7 @@ func (b *Box) Connect() *pgx.Conn {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	conn, err := pgx.Connect(context.Background(), s.Database)
+	conn, err := b.Sandbox.Connect(context.Background(), s.Database)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -31,6 +31,8 @@ type Options struct {
 	RequireTLS bool
 	// Params are server settings (postgresql.conf), by name.
 	Params map[string]string
+	// EndWithParent stops the server when the thread that started it ends, as it does with this process. Linux's alone.
+	EndWithParent bool
 	// Log receives what the server writes; nil drops it.
 	Log io.Writer
 }

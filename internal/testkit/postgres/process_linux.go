@@ -37,6 +37,9 @@ func mayWalk(attr *syscall.SysProcAttr) error {
 	return fmt.Errorf("no capabilities are known")
 }
 
+// endWithParent asks for PostgreSQL's fast shutdown when the thread that started the process ends.
+func endWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGINT }
+
 // serversIn lists the PostgreSQL processes, postmaster or child, that work in a data folder. Every one of them has it as
 // working directory.
 func serversIn(dataDir string) ([]int, error) {

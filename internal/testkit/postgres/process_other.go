@@ -15,6 +15,8 @@ func mayWalk(*syscall.SysProcAttr) error {
 	return errors.New("only Linux can allow that for one process")
 }
 
+func endWithParent(*syscall.SysProcAttr) {}
+
 // serversIn returns the postmaster that a data folder names, when it is alive.
 func serversIn(dataDir string) ([]int, error) {
 	text, err := os.ReadFile(filepath.Join(dataDir, "postmaster.pid"))

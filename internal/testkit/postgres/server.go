@@ -296,6 +296,9 @@ func (s *Server) launch(inst *installation, acct account, o Options) error {
 	if err != nil {
 		return err
 	}
+	if o.EndWithParent {
+		endWithParent(attr)
+	}
 	tail := &tailWriter{next: o.Log}
 	s.cmd = exec.Command(inst.program("postgres"), "-D", s.data)
 	s.cmd.SysProcAttr, s.cmd.Env, s.cmd.Dir = attr, environment(), "/"

@@ -7,6 +7,16 @@ const Name = "pgrows"
 // Version is the provider's version, which a program asks for. It changes with the schema.
 const Version = "0.1.0"
 
+// What is done with the rows of a file.
+const (
+	// Insert adds rows that are missing and leaves all others.
+	Insert = "insert"
+	// Upsert adds rows that are missing and changes those that differ.
+	Upsert = "upsert"
+	// Sync does so too, and takes out what is not in the file.
+	Sync = "sync"
+)
+
 // What becomes of a row that leaves the program.
 const (
 	// Retain leaves it in the table.

@@ -53,13 +53,18 @@ func Apply(ctx context.Context, tx pgx.Tx, spec Spec, rows, gone []Row, goneKeys
 
 // conclude looks at what the table kept of the rows, and does what has to follow a write.
 func (t *Table) conclude(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged, lapsed []claim, out *Outcome) error {
-	if len(declared.rows) > 0 {
+	if declared.count() > 0 {
 		changed, err := t.kept(ctx, tx, spec, declared)
 		if err != nil {
 			return err
 		}
 		out.Warnings = append(out.Warnings, changed...)
 	}
+	return t.settle(ctx, tx, spec, declared, lapsed, out)
+}
+
+// settle does what has to follow a write beside the table.
+func (t *Table) settle(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged, lapsed []claim, out *Outcome) error {
 	behind, err := t.moveSequences(ctx, tx, declared)
 	if err != nil {
 		return err
@@ -95,7 +100,7 @@ func (t *Table) lock(ctx context.Context, tx pgx.Tx, spec Spec) error {
 
 // unambiguous refuses keys that several rows of the table have.
 func (t *Table) unambiguous(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged) error {
-	if t.IsUnique(spec.Keys) || len(declared.rows) == 0 {
+	if t.IsUnique(spec.Keys) || declared.count() == 0 {
 		return nil
 	}
 	found, err := tx.Query(ctx, fmt.Sprintf("SELECT d.%s, count(*) FROM %s d JOIN %s t ON %s GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT %d",
@@ -103,20 +108,16 @@ func (t *Table) unambiguous(ctx context.Context, tx pgx.Tx, spec Spec, declared 
 	if err != nil {
 		return err
 	}
-	defer found.Close()
-	var problems []Problem
-	for found.Next() {
-		var row, count int
-		if err := found.Scan(&row, &count); err != nil {
-			return err
-		}
-		problems = append(problems, Problem{
-			Row: declared.rows[row].Name, Column: strings.Join(spec.Keys, ", "),
-			Reason: fmt.Sprintf("%d rows of the table have this key, so it is not clear which one is meant", count),
-		})
-	}
-	if err := found.Err(); err != nil {
+	several, err := pgx.CollectRows(found, pgx.RowToStructByPos[struct{ Row, Count int }])
+	if err != nil {
 		return fmt.Errorf("compare keys with %s: %w", t, err)
+	}
+	var problems []Problem
+	for _, s := range several {
+		problems = append(problems, Problem{
+			Row: declared.name(ctx, tx, s.Row), Column: strings.Join(spec.Keys, ", "),
+			Reason: fmt.Sprintf("%d rows of the table have this key, so it is not clear which one is meant", s.Count),
+		})
 	}
 	if len(problems) > 0 {
 		return &ProblemsError{Table: t.String(), Problems: problems}
@@ -127,22 +128,22 @@ func (t *Table) unambiguous(ctx context.Context, tx pgx.Tx, spec Spec, declared 
 // kept compares the table with what was just written. A row that the table dropped is an error; columns that a trigger or rule
 // changed are returned as warnings, because they differ at every look from now on.
 func (t *Table) kept(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged) ([]string, error) {
-	differences, err := t.compare(ctx, tx, spec, declared)
+	differences, err := t.compare(ctx, tx, spec, declared, maxProblems)
 	if err != nil {
 		return nil, err
 	}
 	var lost []Problem
 	var warnings []string
 	for _, d := range differences {
-		name := declared.rows[d.Index].Name
+		name := declared.name(ctx, tx, d.Index)
 		switch {
-		case d.Missing && len(lost) < maxProblems:
+		case d.Missing:
 			reason := "was written without an error, but the table does not hold it: a trigger or rule dropped it or changed its key"
 			if t.Filtered {
 				reason += ", or row-level security hides it from this user"
 			}
 			lost = append(lost, Problem{Row: name, Reason: reason})
-		case !d.Missing && len(warnings) < maxProblems:
+		default:
 			warnings = append(warnings, fmt.Sprintf("row %s: the table does not keep what was written to %s; a trigger or rule changes it, and every refresh will report it",
 				name, strings.Join(slices.Sorted(maps.Keys(d.Live)), ", ")))
 		}

@@ -35,7 +35,11 @@ func prepare(ctx context.Context, tx pgx.Tx, spec Spec, rows []Row) (*Table, *st
 	if err != nil {
 		return nil, nil, err
 	}
-	if problems := t.checkColumns(spec, rows); len(problems) > 0 {
+	declares := Columns(rows)
+	for _, r := range rows {
+		declares = append(declares, r.Pending...)
+	}
+	if problems := t.checkColumns(spec, declares, len(rows) > 0); len(problems) > 0 {
 		return nil, nil, &ProblemsError{Table: t.String(), Problems: problems}
 	}
 	declared, err := t.stage(ctx, tx, Columns(rows), rows, maxProblems)
@@ -54,7 +58,7 @@ func prepare(ctx context.Context, tx pgx.Tx, spec Spec, rows []Row) (*Table, *st
 
 // duplicates finds declared rows whose keys are the same to PostgreSQL.
 func (s *staged) duplicates(ctx context.Context, tx pgx.Tx, keys []string) ([]Problem, error) {
-	if len(s.rows) == 0 {
+	if s.count() == 0 {
 		return nil, nil
 	}
 	found, err := tx.Query(ctx, fmt.Sprintf("SELECT array_agg(%[1]s ORDER BY %[1]s) FROM %[2]s GROUP BY %[3]s HAVING count(*) > 1 LIMIT %[4]d",
@@ -69,15 +73,15 @@ func (s *staged) duplicates(ctx context.Context, tx pgx.Tx, keys []string) ([]Pr
 	var problems []Problem
 	for _, set := range sets {
 		problems = append(problems, Problem{
-			Row: s.rows[set[1]].Name, Column: strings.Join(keys, ", "),
-			Reason: fmt.Sprintf("has the same key as row %s", s.rows[set[0]].Name),
+			Row: s.name(ctx, tx, int(set[1])), Column: strings.Join(keys, ", "),
+			Reason: fmt.Sprintf("has the same key as row %s", s.name(ctx, tx, int(set[0]))),
 		})
 	}
 	return problems, nil
 }
 
-// checkColumns compares what is declared with the catalog.
-func (t *Table) checkColumns(spec Spec, rows []Row) []Problem {
+// checkColumns compares the columns that are declared with the catalog; some says whether there are rows.
+func (t *Table) checkColumns(spec Spec, declared []string, some bool) []Problem {
 	var problems []Problem
 	refuse := func(column, reason string, args ...any) {
 		problems = append(problems, Problem{Column: column, Reason: fmt.Sprintf(reason, args...)})
@@ -89,11 +93,7 @@ func (t *Table) checkColumns(spec Spec, rows []Row) []Problem {
 		}
 		return true
 	}
-	declared := Columns(rows)
-	for _, r := range rows {
-		declared = append(declared, r.Pending...)
-	}
-	slices.Sort(declared)
+	declared = slices.Sorted(slices.Values(declared))
 	declared = slices.Compact(declared)
 	for _, c := range declared {
 		if known(c) && t.Columns[c].Generated {
@@ -123,7 +123,7 @@ func (t *Table) checkColumns(spec Spec, rows []Row) []Problem {
 	}
 	owned := []string{spec.CreatedAt, spec.UpdatedAt}
 	for _, name := range t.Order {
-		if c := t.Columns[name]; c.NotNull && !c.HasDefault && !c.Generated && len(rows) > 0 && !slices.Contains(owned, name) && !slices.Contains(declared, name) {
+		if c := t.Columns[name]; c.NotNull && !c.HasDefault && !c.Generated && some && !slices.Contains(owned, name) && !slices.Contains(declared, name) {
 			refuse(name, "the column is NOT NULL and has no default, so every row has to give it a value")
 		}
 	}

@@ -49,17 +49,21 @@ func Compare(ctx context.Context, tx pgx.Tx, spec Spec, rows []Row) (*Table, []D
 	if err != nil {
 		return t, nil, err
 	}
-	differences, err := t.compare(ctx, tx, spec, declared)
+	differences, err := t.compare(ctx, tx, spec, declared, 0)
 	if err == nil && t.Filtered && slices.ContainsFunc(differences, func(d Difference) bool { return d.Missing }) {
 		return t, nil, fmt.Errorf("row-level security hides rows of %s from this user, so it cannot be told whether rows are missing", t)
 	}
 	return t, differences, err
 }
 
-// compare returns the declared rows that the table does not hold as declared, in their order.
-func (t *Table) compare(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged) ([]Difference, error) {
+// compare returns the declared rows that the table does not hold as declared, in their order; the first of them where there is
+// a limit.
+func (t *Table) compare(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged, limit int) ([]Difference, error) {
 	var columns, selected, conditions []string
 	for _, c := range t.values(spec, declared) {
+		if declared.groupsWith("d", func(g group) bool { return slices.Contains(g.update, c) }) == "false" {
+			continue
+		}
 		columns = append(columns, c)
 		condition := declared.differs(t, c, "t", "d")
 		conditions = append(conditions, "("+condition+")")
@@ -73,7 +77,11 @@ func (t *Table) compare(ctx context.Context, tx pgx.Tx, spec Spec, declared *sta
 	if len(conditions) > 0 {
 		sql += " OR " + strings.Join(conditions, " OR ")
 	}
-	found, err := tx.Query(ctx, sql+" ORDER BY 1")
+	sql += " ORDER BY 1"
+	if limit > 0 {
+		sql += fmt.Sprintf(" LIMIT %d", limit)
+	}
+	found, err := tx.Query(ctx, sql)
 	if err != nil {
 		return nil, fmt.Errorf("compare with %s: %w", t, err)
 	}
@@ -90,7 +98,7 @@ func (t *Table) compare(ctx context.Context, tx pgx.Tx, spec Spec, declared *sta
 		if err := found.Scan(into...); err != nil {
 			return nil, fmt.Errorf("compare with %s: %w", t, err)
 		}
-		owned := declared.groups[declared.groupOf[d.Index]].update
+		owned := declared.groupAt(d.Index).update
 		for i, c := range columns {
 			if differs[i] && !d.Missing && slices.Contains(owned, c) {
 				d.Live[c] = fromText(live[i], t.Columns[c].Type)

@@ -30,9 +30,12 @@ type Owner struct {
 // claim is what the database remembers of another owner of rows of the table.
 type claim struct {
 	owner, resource, project, stack, provider string
-	keys                                      []string
+	keys                                      []string // none where the whole table is claimed, for rows of a file
 	since                                     time.Time
 }
+
+// whole says whether the claim is on every row of the table.
+func (c claim) whole() bool { return len(c.keys) == 0 }
 
 const ownedRows = "plan_charge.owned_rows"
 
@@ -78,7 +81,7 @@ func (t *Table) otherClaims(ctx context.Context, tx pgx.Tx, spec Spec) ([]claim,
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `SELECT owner, resource, project, stack, provider, key_columns, since FROM plan_charge.owned_rows
-		WHERE table_schema = $1 AND table_name = $2 AND owner <> $3 ORDER BY since, owner`, t.Schema, t.Name, spec.Owner.ID)
+		WHERE table_schema = $1 AND table_name = $2 AND owner <> $3 AND (cardinality(keys) > 0 OR cardinality(key_columns) = 0) ORDER BY since, owner`, t.Schema, t.Name, spec.Owner.ID)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", ownedRows, err)
 	}
@@ -110,13 +113,16 @@ func (t *Table) ownedBy(c claim, alias string) string {
 	if slices.ContainsFunc(c.keys, func(k string) bool { _, ok := t.Columns[k]; return !ok }) {
 		return ""
 	}
-	return fmt.Sprintf("%s = ANY ((SELECT keys FROM plan_charge.owned_rows WHERE owner = %s)::uuid[])", t.digest(c.keys, alias), literal(c.owner))
+	if c.whole() {
+		return "true"
+	}
+	return fmt.Sprintf("%s IN (SELECT unnest(keys) FROM plan_charge.owned_rows WHERE owner = %s)", t.digest(c.keys, alias), literal(c.owner))
 }
 
 // contested finds declared rows that belong to another resource. Claims that are over come back in lapsed: the program has no
 // such resource any more, or has moved the row.
 func (t *Table) contested(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged) (problems []Problem, lapsed []claim, err error) {
-	if spec.Owner.ID == "" || len(declared.rows) == 0 {
+	if spec.Owner.ID == "" || declared.count() == 0 {
 		return nil, nil, nil
 	}
 	claims, err := t.otherClaims(ctx, tx, spec)
@@ -144,7 +150,11 @@ func (t *Table) contested(ctx context.Context, tx pgx.Tx, spec Spec, declared *s
 }
 
 func (c claim) reason() string {
-	return fmt.Sprintf("belongs to the resource %s of stack %s, project %s, since %s. Declare it once; if that resource is gone for good, give its rows up: DELETE FROM %s WHERE owner = %s",
+	belongs := "belongs to"
+	if c.whole() {
+		belongs = "is in a table that belongs as a whole, because its rows come from a file, to"
+	}
+	return fmt.Sprintf(belongs+" the resource %s of stack %s, project %s, since %s. Declare it once; if that resource is gone for good, give its rows up: DELETE FROM %s WHERE owner = %s",
 		c.resource[strings.LastIndex(c.resource, "::")+len("::"):], c.stack, c.project, c.since.UTC().Format(time.RFC3339), ownedRows, literal(c.owner))
 }
 
@@ -152,7 +162,7 @@ func (c claim) reason() string {
 func (t *Table) claimed(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged, c claim) ([]int32, error) {
 	sql := fmt.Sprintf("SELECT d.%s FROM %s d", declared.position, declared.table)
 	alias := "d"
-	if !slices.Equal(c.keys, spec.Keys) { // only a row that is there says what its other key is
+	if !c.whole() && !slices.Equal(c.keys, spec.Keys) { // only a row that is there says what its other key is
 		alias = "t"
 		sql += fmt.Sprintf(" JOIN %s t ON %s", t.Identifier(), declared.onKeys(spec.Keys, "t", "d"))
 	}
@@ -184,7 +194,7 @@ func (t *Table) isOver(spec Spec, row Row, c claim) bool {
 	if !ok {
 		return true
 	}
-	if !slices.Equal(keys, spec.Keys) {
+	if c.whole() || !slices.Equal(keys, spec.Keys) {
 		return false
 	}
 	mine, known := t.canonicalKey(keys, row)
@@ -212,7 +222,7 @@ func (t *Table) queue(ctx context.Context, tx pgx.Tx) error {
 
 // claim remembers that the declared rows belong to the resource. It returns what is to be said where it could not.
 func (t *Table) claim(ctx context.Context, tx pgx.Tx, spec Spec, declared *staged, lapsed []claim) (warning string, err error) {
-	if spec.Owner.ID == "" || len(declared.rows) == 0 {
+	if spec.Owner.ID == "" || declared.count() == 0 && declared.file == nil {
 		return "", spec.Owner.release(ctx, tx)
 	}
 	a, err := access(ctx, tx)
@@ -228,8 +238,17 @@ func (t *Table) claim(ctx context.Context, tx pgx.Tx, spec Spec, declared *stage
 	if a != usable {
 		return fmt.Sprintf("nothing keeps another resource from declaring the same rows: the user may not use or make %s", ownedRows), nil
 	}
-	keys := fmt.Sprintf("ARRAY(SELECT %s FROM %s d ORDER BY 1)", t.digest(spec.Keys, "d"), declared.table)
+	keys, keyColumns := fmt.Sprintf("ARRAY(SELECT %s FROM %s d ORDER BY 1)", t.digest(spec.Keys, "d"), declared.table), spec.Keys
+	if declared.file != nil {
+		keys, keyColumns = "'{}'", []string{}
+	}
 	for _, c := range lapsed {
+		if declared.file != nil {
+			if err := (Owner{ID: c.owner}).release(ctx, tx); err != nil {
+				return "", err
+			}
+			continue
+		}
 		theirs := fmt.Sprintf("ARRAY(SELECT unnest(o.keys) EXCEPT SELECT %s FROM %s d)", t.digest(c.keys, "d"), declared.table)
 		if !slices.Equal(c.keys, spec.Keys) {
 			theirs = fmt.Sprintf("ARRAY(SELECT unnest(o.keys) EXCEPT SELECT %s FROM %s d JOIN %s t ON %s)", t.digest(c.keys, "t"), declared.table, t.Identifier(), declared.onKeys(spec.Keys, "t", "d"))
@@ -246,7 +265,7 @@ func (t *Table) claim(ctx context.Context, tx pgx.Tx, spec Spec, declared *stage
 			table_schema = EXCLUDED.table_schema, table_name = EXCLUDED.table_name, key_columns = EXCLUDED.key_columns, keys = EXCLUDED.keys
 		WHERE (o.resource, o.project, o.stack, o.provider, o.table_schema, o.table_name, o.key_columns, o.keys) IS DISTINCT FROM
 			(EXCLUDED.resource, EXCLUDED.project, EXCLUDED.stack, EXCLUDED.provider, EXCLUDED.table_schema, EXCLUDED.table_name, EXCLUDED.key_columns, EXCLUDED.keys)`, keys),
-		o.ID, o.Resource, o.Project, o.Stack, o.Provider, t.Schema, t.Name, spec.Keys)
+		o.ID, o.Resource, o.Project, o.Stack, o.Provider, t.Schema, t.Name, keyColumns)
 	if err != nil {
 		return "", fmt.Errorf("write %s: %w", ownedRows, err)
 	}

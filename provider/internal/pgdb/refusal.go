@@ -58,10 +58,9 @@ func (t *Table) refusal(ctx context.Context, tx pgx.Tx, err error, declared *sta
 	}
 	where, secret := t.String(), false
 	if declared != nil {
-		secret = slices.ContainsFunc(declared.rows, func(r Row) bool { return r.Secret })
+		secret = declared.secret(row)
 		if row >= 0 {
-			where += ", row " + declared.rows[row].Name
-			secret = declared.rows[row].Secret
+			where += ", row " + declared.name(ctx, tx, row)
 		}
 	}
 	if pg.ColumnName != "" {

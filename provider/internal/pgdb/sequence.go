@@ -46,7 +46,7 @@ func (t *Table) sequences(ctx context.Context, tx pgx.Tx) ([]sequence, error) {
 // are not passed: moving there would use it up.
 func (t *Table) moveSequences(ctx context.Context, tx pgx.Tx, declared *staged) ([]string, error) {
 	var warnings []string
-	if len(declared.rows) == 0 {
+	if declared.count() == 0 {
 		return nil, nil
 	}
 	all, err := t.sequences(ctx, tx)

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -55,8 +53,6 @@ const (
 	// maxConns is more than an engine asks for at once by default on a small machine, so that some waiting for locks do not
 	// keep the others from looking.
 	maxConns = 16
-	// hangUp is how long a connection has to answer a cancelled statement.
-	hangUp = 3 * time.Second
 )
 
 func (s Settings) config() (*pgxpool.Config, error) {
@@ -83,10 +79,6 @@ func (s Settings) config() (*pgxpool.Config, error) {
 	}
 	cfg.ConnConfig.RuntimeParams = maps.Clone(session)
 	cfg.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(cmp.Or(s.LockTimeout, defaultLockTimeout).Milliseconds(), 10)
-	// A cancelled statement ends on the server too, instead of going on waiting for a lock and writing after all.
-	cfg.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: hangUp}
-	}
 	// Tables change between two uses of a connection, and a prepared statement would remember their old shape.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	cfg.MaxConns, cfg.MinConns = maxConns, 0

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,8 +25,9 @@ type staged struct {
 	// position and group are the names of the columns, quoted, that hold a row's position and its group. No column of the
 	// managed table is called so.
 	position, group string
-	rows            []Row
+	rows            []Row // nil where they come from a file
 	columns         []string
+	file            *fileRows // nil where they are a list
 	// groups are the rows that declare the same columns, and groupOf the group of each row.
 	groups  []group
 	groupOf []int
@@ -55,7 +57,8 @@ func (t *Table) stage(ctx context.Context, tx pgx.Tx, columns []string, rows []R
 	if all {
 		limit = len(rows)*len(columns) + 1
 	}
-	s := &staged{rows: rows, columns: columns, asText: map[string]bool{}, position: t.free("pgrows_row"), group: t.free("pgrows_group")}
+	s := t.stagedRows(columns)
+	s.rows = rows
 	s.groupRows()
 	text := s.encode(t, limit)
 	if err := s.checkEncoding(ctx, tx, text, limit); err != nil {
@@ -75,6 +78,53 @@ func (t *Table) stage(ctx context.Context, tx pgx.Tx, columns []string, rows []R
 		s.asText[unfit] = true
 		text = s.encode(t, limit)
 	}
+}
+
+func (t *Table) stagedRows(columns []string) *staged {
+	return &staged{columns: columns, asText: map[string]bool{}, position: t.free("pgrows_row"), group: t.free("pgrows_group")}
+}
+
+// count is how many rows there are.
+func (s *staged) count() int {
+	if s.file != nil {
+		return s.file.count
+	}
+	return len(s.rows)
+}
+
+// end is a position after that of the last row.
+func (s *staged) end() int {
+	if s.file != nil {
+		return s.file.last + 1
+	}
+	return len(s.rows)
+}
+
+// name names the row at a position in messages.
+func (s *staged) name(ctx context.Context, tx pgx.Tx, position int) string {
+	if s.file != nil {
+		return s.file.name(ctx, tx, s, position)
+	}
+	return s.rows[position].Name
+}
+
+// secret says whether the row at a position keeps its values out of messages; of any row where the position is negative.
+func (s *staged) secret(position int) bool {
+	switch {
+	case s.file != nil:
+		return false
+	case position >= 0:
+		return s.rows[position].Secret
+	}
+	return slices.ContainsFunc(s.rows, func(r Row) bool { return r.Secret })
+}
+
+// groupAt is the group of the row at a position.
+func (s *staged) groupAt(position int) group {
+	if s.file != nil {
+		return s.groups[0]
+	}
+	return s.groups[s.groupOf[position]]
 }
 
 // free is a name, quoted, that no column of the table has.
@@ -132,6 +182,9 @@ func (s *staged) groupsWith(d string, has func(group) bool) string {
 func (s *staged) create(ctx context.Context, tx pgx.Tx, t *Table) error {
 	s.table = fmt.Sprintf("pg_temp.pgrows_%d", tables.Add(1))
 	columns := []string{s.position + " int PRIMARY KEY", s.group + " int"}
+	if s.file != nil { // large, and all of one group
+		columns = []string{s.position + " int"}
+	}
 	for _, c := range s.columns {
 		typ := t.Columns[c].staging()
 		if s.asText[c] {
@@ -177,7 +230,7 @@ func (s *staged) encode(t *Table, limit int) [][]*string {
 func (s *staged) fill(ctx context.Context, tx pgx.Tx, t *Table, text [][]*string, limit int, keepAsText bool) (unfit string, err error) {
 	refused, misfits := map[[2]int]bool{}, make([]int, len(s.columns)) // by row and column; by column
 	for {
-		at, err := s.copyIn(ctx, tx, s.lines(text))
+		at, err := s.copyIn(ctx, tx, bytes.NewReader(s.lines(text)), s.position, s.group)
 		if err != nil {
 			return "", err
 		}
@@ -248,14 +301,14 @@ func copyContext(table string) *regexp.Regexp {
 	return regexp.MustCompile(`(?:^|\n)COPY ` + regexp.QuoteMeta(strings.TrimPrefix(table, "pg_temp.")) + `, line ([0-9]+), column ((?s:.*))$`)
 }
 
-// copyIn sends lines in COPY's text format. Lines that do not fit make a misfit and leave the transaction usable.
-func (s *staged) copyIn(ctx context.Context, tx pgx.Tx, lines []byte) (*misfit, error) {
+// copyIn sends lines in COPY's text format; before are the columns before those of the rows. Lines that do not fit make a misfit and leave the transaction usable.
+func (s *staged) copyIn(ctx context.Context, tx pgx.Tx, lines io.Reader, before ...string) (*misfit, error) {
 	inner, err := tx.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names := strings.Join(append([]string{s.position, s.group}, quoteAll(s.columns)...), ", ")
-	_, err = inner.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(lines), fmt.Sprintf("COPY %s (%s) FROM STDIN", s.table, names))
+	names := strings.Join(append(before, quoteAll(s.columns)...), ", ")
+	_, err = inner.Conn().PgConn().CopyFrom(ctx, lines, fmt.Sprintf("COPY %s (%s) FROM STDIN", s.table, names))
 	if err == nil {
 		return nil, inner.Commit(ctx)
 	}

@@ -97,7 +97,7 @@ func TestCancelEndsWhatWaits(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- apply(ctx, store, row("id", 1.0, "a", "new")) }()
 			await(t, admin, waiting)
-			cancelled(store, cancel)
+			go cancelled(store, cancel) // which may wait as well
 			select {
 			case err := <-done:
 				if err == nil {

@@ -96,7 +96,7 @@ func (w *writer) attempt(ctx context.Context, o order, where string) (Outcome, e
 		insertUpdateRemove: {insert, update, remove},
 		removeUpdateInsert: {remove, park, update, insert},
 	}[o]
-	if len(w.declared.rows) == 0 {
+	if w.declared.count() == 0 {
 		steps = []func() error{remove}
 	}
 	if _, err := inner.Exec(ctx, "SET CONSTRAINTS ALL DEFERRED"); err != nil {
@@ -245,7 +245,10 @@ func (w *writer) blame(ctx context.Context, cause error) error {
 	if err != nil || same != nil {
 		return w.t.refusal(ctx, w.tx, cause, w.declared, -1)
 	}
-	low, high := 0, len(w.declared.rows) // the first low rows are not refused
+	low, high := 0, w.declared.end()                                    // the rows before low are not refused, those before high are
+	if bad, err := w.refused(ctx, pg, high); err != nil || bad == nil { // it was the removal
+		return w.t.refusal(ctx, w.tx, cause, w.declared, -1)
+	}
 	for high-low > 1 {
 		middle := (low + high) / 2
 		bad, err := w.refused(ctx, pg, middle)
@@ -256,12 +259,6 @@ func (w *writer) blame(ctx context.Context, cause error) error {
 			high, cause = middle, bad
 		} else {
 			low = middle
-		}
-	}
-	if high == len(w.declared.rows) {
-		bad, err := w.refused(ctx, pg, high)
-		if err != nil || bad == nil { // it was the removal
-			high = 0
 		}
 	}
 	return w.t.refusal(ctx, w.tx, cause, w.declared, high-1)

@@ -141,5 +141,8 @@ func (l *Login) Read(ctx context.Context, req infer.ReadRequest[LoginArgs, Login
 		return resp, errors.New("a Login cannot be imported, because no server tells a role's password: declare it")
 	}
 	resp.State.Drift = l.try(ctx, req.State.LoginArgs).drift
+	if isUnseen(resp.State.Drift) { // beside an error for each role and grant, which do not say what to do
+		p.GetLogger(ctx).Warning("the database could not be looked at. When it is there again, try again; `pulumi preview --refresh=false` and `pulumi up --refresh=false` go on without looking")
+	}
 	return resp, nil
 }

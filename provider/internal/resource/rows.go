@@ -32,6 +32,9 @@ type rows struct {
 func (r *rows) Check(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
 	in := decode(req.Inputs)
 	in.check(req.Inputs)
+	if len(in.failures) == 0 {
+		in.checkFile(decode(req.State))
+	}
 	if len(in.failures) > 0 {
 		return p.CheckResponse{Inputs: req.Inputs, Failures: in.failures}, nil
 	}
@@ -47,7 +50,9 @@ func (r *rows) Create(ctx context.Context, req p.CreateRequest) (p.CreateRespons
 	in := decode(req.Properties)
 	resp := p.CreateResponse{ID: in.id()}
 	if req.DryRun {
-		r.foresee(ctx, req.Urn, in, "")
+		if err := r.foresee(ctx, req.Urn, in, ""); err != nil {
+			return resp, err
+		}
 		resp.Properties = in.state(req.Properties, nil).Set(ownerKey, property.New(property.Computed))
 		return resp, nil
 	}
@@ -68,7 +73,9 @@ func (r *rows) Update(ctx context.Context, req p.UpdateRequest) (p.UpdateRespons
 	}
 	owner := ownerOf(req.State)
 	if req.DryRun {
-		r.foresee(ctx, req.Urn, in, owner)
+		if err := r.foresee(ctx, req.Urn, in, owner); err != nil {
+			return p.UpdateResponse{}, err
+		}
 		id := property.New(owner)
 		if owner == "" {
 			id = property.New(property.Computed)
@@ -91,11 +98,14 @@ func (r *rows) Delete(ctx context.Context, req p.DeleteRequest) error {
 	log := p.GetLogger(ctx)
 	spec := in.spec()
 	spec.Owner = r.owner(req.Urn, ownerOf(req.Properties), in)
-	if in.onRemove == pgdb.Retain {
+	if in.file != "" {
+		log.Info(fmt.Sprintf("the %d rows of %s stay in %s.%s: rows that come from a file are taken out by mode %s only", in.rowCount, in.file, in.schema, in.table, pgdb.Sync))
+		in.onRemove = pgdb.Retain
+	} else if in.onRemove == pgdb.Retain {
 		log.Info(fmt.Sprintf("%d rows stay in %s.%s (onRemove: retain)", len(in.rows), in.schema, in.table))
-		if spec.Owner.ID == "" {
-			return nil
-		}
+	}
+	if in.onRemove == pgdb.Retain && spec.Owner.ID == "" {
+		return nil
 	}
 	gone, _, err := in.known()
 	if err != nil {
@@ -114,6 +124,9 @@ func (r *rows) Delete(ctx context.Context, req p.DeleteRequest) error {
 
 // apply makes the table hold the rows. Nothing is written unless all of it can be.
 func (r *rows) apply(ctx context.Context, owner pgdb.Owner, in, old *inputs) (*pgdb.Table, error) {
+	if in.file != "" {
+		return r.applyFile(ctx, owner, in)
+	}
 	declared, _, err := in.known()
 	if err != nil {
 		return nil, err
@@ -132,16 +145,27 @@ func (r *rows) apply(ctx context.Context, owner pgdb.Owner, in, old *inputs) (*p
 		table, outcome, err = pgdb.Apply(ctx, tx, spec, declared, gone, goneKeys, in.onRemove)
 		return err
 	})
-	if errors.Is(err, pgdb.ErrNoTable) {
-		return nil, fmt.Errorf("%w in %s; it has to be migrated before its rows can be written, or this is the wrong database", err, r.connector.get(ctx).Address())
-	}
 	if err != nil {
-		return nil, err
+		return nil, r.noTable(ctx, err)
 	}
 	retained := 0
 	if in.onRemove == pgdb.Retain {
 		retained = len(gone)
 	}
+	tell(log, table, outcome, len(declared), retained)
+	return table, nil
+}
+
+// noTable says of a table that is not there what may be wrong.
+func (r *rows) noTable(ctx context.Context, err error) error {
+	if errors.Is(err, pgdb.ErrNoTable) {
+		return fmt.Errorf("%w in %s; it has to be migrated before its rows can be written, or this is the wrong database", err, r.connector.get(ctx).Address())
+	}
+	return err
+}
+
+// tell says what was done.
+func tell(log p.Logger, table *pgdb.Table, outcome pgdb.Outcome, declared, retained int) {
 	var counts []string
 	for _, c := range []struct {
 		count int
@@ -150,7 +174,7 @@ func (r *rows) apply(ctx context.Context, owner pgdb.Owner, in, old *inputs) (*p
 		{outcome.Inserted, "inserted"},
 		{outcome.Updated, "changed"},
 		{outcome.Removed, "removed"},
-		{len(declared) - outcome.Inserted - outcome.Updated, "left as found"},
+		{declared - outcome.Inserted - outcome.Updated, "left as found"},
 		{retained, "no longer declared, but retained"},
 	} {
 		if c.count > 0 {
@@ -163,19 +187,19 @@ func (r *rows) apply(ctx context.Context, owner pgdb.Owner, in, old *inputs) (*p
 	for _, warning := range outcome.Warnings {
 		log.Warning(fmt.Sprintf("%s: %s", table, warning))
 	}
-	return table, nil
 }
 
-// foresee tells, in a preview, what the database would not take and what adopting changes, as far as it can be seen.
-func (r *rows) foresee(ctx context.Context, urn presource.URN, in *inputs, owner string) {
+// foresee tells, in a preview, what the database would not take and what adopting changes, as far as it can be seen. Its error
+// is that more rows would go than may.
+func (r *rows) foresee(ctx context.Context, urn presource.URN, in *inputs, owner string) error {
 	if len(in.unknown) > 0 {
-		return
+		return nil
 	}
 	log := p.GetLogger(ctx)
 	declared, _, err := in.known()
 	if err != nil {
 		log.Warning(err.Error())
-		return
+		return nil
 	}
 	if owner == "" {
 		owner = "(new)" // no resource is called so
@@ -183,10 +207,20 @@ func (r *rows) foresee(ctx context.Context, urn presource.URN, in *inputs, owner
 	spec := in.spec()
 	spec.Owner = r.owner(urn, owner, in)
 	err = r.connector.get(ctx).Glance(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return pgdb.Check(ctx, tx, spec, declared)
+		if in.file == "" {
+			return pgdb.Check(ctx, tx, spec, declared)
+		}
+		table, changes, err := pgdb.ForeseeFile(ctx, tx, spec, in.source())
+		if err == nil {
+			log.Info(fmt.Sprintf("%s: %s", table, changes))
+		}
+		return err
 	})
 	var problems *pgdb.ProblemsError
+	var tooMany *pgdb.TooManyError
 	switch {
+	case errors.As(err, &tooMany):
+		return err
 	case errors.As(err, &problems):
 		log.Warning(fmt.Sprintf("as the database is now, these rows could not be written (a migration in the same update may mend that): %v", problems))
 	case isUnreachable(err):
@@ -196,11 +230,15 @@ func (r *rows) foresee(ctx context.Context, urn presource.URN, in *inputs, owner
 	case err != nil:
 		log.Warning(fmt.Sprintf("the rows could not be compared with %s.%s: %v", in.schema, in.table, err))
 	}
+	return nil
 }
 
 // Read compares the table with the rows that the program owns. What cannot be read stays as it was known, and is reported:
 // not seen is never green. Only a table that does not exist means that the resource is gone.
 func (r *rows) Read(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
+	if in := decode(req.Inputs); in.file != "" {
+		return r.readFile(ctx, req, in)
+	}
 	if req.Properties.Get("rows").IsNull() && req.Inputs.Get("rows").IsNull() {
 		return r.adopt(ctx, req)
 	}

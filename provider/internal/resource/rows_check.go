@@ -15,15 +15,16 @@ import (
 // check finds every mistake that shows without a database.
 func (in *inputs) check(m property.Map) {
 	for key := range m.AllStable {
-		if !slices.Contains(inputNames, key) && !strings.HasPrefix(key, "__") {
+		if !slices.Contains(inputNames, key) && !strings.HasPrefix(key, "__") && key != digestKey {
 			in.refuse(key, "is not an input; there are %s", strings.Join(inputNames, ", "))
 		}
 	}
-	for _, key := range []string{"table", "keyColumns", "rows"} {
+	for _, key := range []string{"table", "keyColumns"} {
 		if v := m.Get(key); v.IsNull() {
 			in.refuse(key, "is missing")
 		}
 	}
+	in.checkSource(m)
 	if v := m.Get("keyColumns"); v.IsArray() && v.AsArray().Len() == 0 {
 		in.refuse("keyColumns", "is empty: name the columns that tell rows apart")
 	}

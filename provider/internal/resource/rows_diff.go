@@ -30,11 +30,14 @@ func (r *rows) Diff(ctx context.Context, req p.DiffRequest) (p.DiffResponse, err
 	}
 	d.settings()
 	d.rows()
+	if v := req.State.Get(driftKey); v.IsString() && v.AsString() != "" {
+		d.add(p.Update, driftKey)
+	}
 	if v := req.State.Get(notSeenKey); v.IsString() && v.AsString() != "" {
 		d.add(p.Update, notSeenKey)
 	}
-	if d.left > 0 && d.new.onRemove == pgdb.Retain {
-		p.GetLogger(ctx).Info(fmt.Sprintf("%d rows leave the program and stay in %s.%s (onRemove: retain)", d.left, d.new.schema, d.new.table))
+	if d.left > 0 {
+		p.GetLogger(ctx).Info(leaving(d.new, d.left, d.leaving))
 	}
 	if d.omitted > 0 {
 		p.GetLogger(ctx).Info(fmt.Sprintf("%d rows differ; the first %d are shown", d.shown+d.omitted, d.shown))
@@ -49,8 +52,26 @@ type differ struct {
 	ignore   []resource.PropertyPath
 	found    map[string]p.PropertyDiff
 
-	shown, omitted int // rows that are named, and rows beyond
-	left           int // rows that are no longer declared
+	shown, omitted int      // rows that are named, and rows beyond
+	left           int      // rows that are no longer declared
+	leaving        []string // the first of them by name
+}
+
+// leaving says what becomes of rows that are no longer declared.
+func leaving(in *inputs, count int, names []string) string {
+	fate, named := "stay", ""
+	switch in.onRemove {
+	case pgdb.SoftDelete:
+		fate = "are marked as deleted"
+	case pgdb.Delete:
+		fate = "are deleted for good"
+	}
+	if len(names) > 0 && in.onRemove != pgdb.Retain {
+		if named = ": " + strings.Join(names, "; "); count > len(names) {
+			named += fmt.Sprintf(" and %d more", count-len(names))
+		}
+	}
+	return fmt.Sprintf("rows that leave the program, and %s in %s.%s (onRemove: %s): %d%s", fate, in.schema, in.table, in.onRemove, count, named)
 }
 
 func (d *differ) add(kind p.DiffKind, path ...any) {
@@ -77,6 +98,10 @@ func (d *differ) settings() {
 		{"updatedAtColumn", d.old.updatedAt, d.new.updatedAt, p.Update},
 		{"softDeleteColumn", d.old.softDelete, d.new.softDelete, p.Update},
 		{"onRemove", string(d.old.onRemove), string(d.new.onRemove), p.Update},
+		{"file", d.old.file, d.new.file, p.Update},
+		{digestKey, d.old.digest, d.new.digest, p.Update},
+		{"mode", string(d.old.mode), string(d.new.mode), p.Update},
+		{"maxDeletes", strconv.Itoa(d.old.maxDeletes), strconv.Itoa(d.new.maxDeletes), p.Update},
 	} {
 		switch {
 		case d.new.unknown[s.key]:
@@ -96,6 +121,9 @@ func (d *differ) settings() {
 }
 
 func (d *differ) rows() {
+	if d.new.file != "" || d.new.unknown["file"] {
+		return
+	}
 	if d.new.unknown["rows"] || d.new.unknown["keyColumns"] {
 		d.add(p.Update, "rows")
 		return
@@ -135,7 +163,12 @@ func (d *differ) rows() {
 	for i := range d.old.rows {
 		if r := &d.old.rows[i]; !matched[r] {
 			d.left++
-			d.name(func() { d.add(p.Delete, "rows", r.name) })
+			d.name(func() {
+				d.add(p.Delete, "rows", r.name)
+				if len(d.leaving) < 5 {
+					d.leaving = append(d.leaving, r.name)
+				}
+			})
 		}
 	}
 }

@@ -23,7 +23,8 @@ const (
 )
 
 var inputNames = []string{
-	"columns", "createdAtColumn", "keyColumns", "onRemove", "rows", "schema", "softDeleteColumn", "table", "triggers", "updatedAtColumn",
+	"changesFile", "columns", "createdAtColumn", "file", "keyColumns", "maxDeletes", "mode", "onRemove", "rows", "schema", "softDeleteColumn", "table", "triggers",
+	"updatedAtColumn",
 }
 
 // inputs are what a program declares, or a state remembers, about the rows of a table.
@@ -33,6 +34,10 @@ type inputs struct {
 	createdAt, updatedAt, softDelete string
 	onRemove                         pgdb.Removal
 	rows                             []row
+	// The rows of a file, where there is one.
+	file, digest, changesFile string
+	mode                      pgdb.Mode
+	maxDeletes, rowCount      int
 	// unknown holds the names of inputs that are not known yet.
 	unknown map[string]bool
 	// hidden means that keys are secret, so that nothing outside may name a row by its key.
@@ -59,7 +64,7 @@ func (in *inputs) refuse(path, reason string, args ...any) {
 
 // decode reads inputs, or a state, which has the same form and more. Mistakes are collected in failures.
 func decode(m property.Map) *inputs {
-	in := &inputs{unknown: map[string]bool{}, schema: defaultSchema, onRemove: pgdb.Retain}
+	in := &inputs{unknown: map[string]bool{}, schema: defaultSchema, onRemove: pgdb.Retain, mode: pgdb.Upsert}
 	in.name(m, "schema", &in.schema)
 	in.name(m, "table", &in.table)
 	in.name(m, "createdAtColumn", &in.createdAt)
@@ -74,6 +79,7 @@ func decode(m property.Map) *inputs {
 	in.names(m, "columns", &in.columns)
 	in.list(m, "triggers", &in.triggers)
 	in.readRows(m.Get("rows"))
+	in.readFile(m)
 	return in
 }
 
@@ -278,7 +284,10 @@ func (in *inputs) normal(m property.Map) property.Map {
 	if _, ok := m.GetOk("onRemove"); !ok {
 		m = m.Set("onRemove", property.New(string(in.onRemove)))
 	}
-	if in.unknown["rows"] || in.unknown["keyColumns"] {
+	if in.file != "" {
+		return m.Set("mode", property.New(string(in.mode))).Set("maxDeletes", property.New(float64(in.maxDeletes))).Set(digestKey, property.New(in.digest))
+	}
+	if in.unknown["rows"] || in.unknown["keyColumns"] || in.unknown["file"] {
 		return m
 	}
 	return m.Set("rows", in.rowsByKey())

@@ -34,7 +34,14 @@ func (g *program) declare(urn presource.URN, in *inputs) []p.CheckFailure {
 	}
 	g.declared[urn] = in
 	for other, theirs := range g.declared {
-		if other == urn || theirs.schema != in.schema || theirs.table != in.table || !slices.Equal(theirs.keys, in.keys) {
+		if other == urn || theirs.schema != in.schema || theirs.table != in.table {
+			continue
+		}
+		if theirs.file != "" || in.file != "" {
+			in.refuse("table", "is %q, of which the resource %s declares rows too: a table with rows from a file belongs to one resource", in.table, other.Name())
+			continue
+		}
+		if !slices.Equal(theirs.keys, in.keys) {
 			continue
 		}
 		labels := map[string]bool{}

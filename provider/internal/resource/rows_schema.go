@@ -26,7 +26,11 @@ type RowsArgs struct {
 	Schema           *string          `pulumi:"schema,optional"`
 	Table            string           `pulumi:"table"`
 	KeyColumns       []string         `pulumi:"keyColumns"`
-	Rows             []map[string]any `pulumi:"rows"`
+	Rows             []map[string]any `pulumi:"rows,optional"`
+	File             *string          `pulumi:"file,optional"`
+	Mode             *string          `pulumi:"mode,optional"`
+	MaxDeletes       *int             `pulumi:"maxDeletes,optional"`
+	ChangesFile      *string          `pulumi:"changesFile,optional"`
 	Columns          []string         `pulumi:"columns,optional"`
 	CreatedAtColumn  *string          `pulumi:"createdAtColumn,optional"`
 	UpdatedAtColumn  *string          `pulumi:"updatedAtColumn,optional"`
@@ -40,7 +44,12 @@ type RowsState struct {
 	Schema           string                    `pulumi:"schema"`
 	Table            string                    `pulumi:"table"`
 	KeyColumns       []string                  `pulumi:"keyColumns"`
-	Rows             map[string]map[string]any `pulumi:"rows"`
+	Rows             map[string]map[string]any `pulumi:"rows,optional"`
+	File             *string                   `pulumi:"file,optional"`
+	FileDigest       *string                   `pulumi:"fileDigest,optional"`
+	Mode             *string                   `pulumi:"mode,optional"`
+	MaxDeletes       *int                      `pulumi:"maxDeletes,optional"`
+	Drift            *string                   `pulumi:"drift,optional"`
 	Columns          []string                  `pulumi:"columns,optional"`
 	CreatedAtColumn  *string                   `pulumi:"createdAtColumn,optional"`
 	UpdatedAtColumn  *string                   `pulumi:"updatedAtColumn,optional"`
@@ -78,6 +87,7 @@ func (r *Rows) Annotate(a infer.Annotator) {
 		"A refresh reports changed values and missing rows; the next update mends them. Values are compared as PostgreSQL compares them, and where that calls different texts equal (citext, interval), as texts.\n\n"+
 		"A row belongs to one resource, whatever the program, the stack and the provider: the table plan_charge.owned_rows remembers it.\n\n"+
 		"The table itself is never created or dropped.\n\n"+
+		"Rows come from a list in the program (rows), or, where there are many, from a file. Either can be used; not both.\n\n"+
 		"Import existing rows by table and key: `pulumi import pgrows:index:Rows name public.organizations/id`, or with columns of the database's own "+
 		"`'public.organizations/id?createdAtColumn=created_at&updatedAtColumn=updated_at&softDeleteColumn=deleted_at'`.")
 }
@@ -91,6 +101,21 @@ var rowsDocs = map[string]doc{
 		"The rows, each an object of column and value; their order means nothing. Values may be strings, numbers, bools, null, lists (array columns) and objects (JSON columns); " +
 			"a string is read as PostgreSQL reads it for the column's type, in a JSON column as the text of a document. Times without a zone count as UTC.",
 		`[{"id": 1, "name": "Default Organization", "tags": ["first"]}]`,
+	},
+	"file": {
+		"A file to take the rows from instead, as a path from the program's folder: .csv (as COPY reads it, with a line of columns first; a value that is empty without quotes is NULL), " +
+			".jsonl or .ndjson (an object a line), .yaml or .yml (a list of objects). Its rows are compared inside the database and are kept in no state; the table then belongs to this resource alone.",
+		`"organizations.csv"`,
+	},
+	"mode": {
+		"What is done with the rows of a file: `" + contract.Insert + "` adds those that are missing and leaves the others, `" + contract.Upsert + "` also changes those that differ, `" + contract.Sync +
+			"` also takes out what is not in the file, as onRemove says. It is " + contract.Upsert + " unless given.",
+		`"sync"`,
+	},
+	"maxDeletes": {"How many rows one update may take out in mode " + contract.Sync + "; more of them are refused, in a preview already. None unless given.", `100`},
+	"changesFile": {
+		"A file to write every row that comes, changes or goes to, an object a line, in previews, refreshes and updates. It holds values of the table in clear.",
+		`"changes.jsonl"`,
 	},
 	"columns": {
 		"Columns that the program owns in every row: a row that does not name one of them has NULL there. Other columns are owned only in the rows that name them.",
@@ -122,6 +147,8 @@ func (r *RowsState) Annotate(a infer.Annotator) {
 	describe(a, r, map[string]doc{
 		"rows":     {"The rows as they were last read or written, by key.", `{"id=1": {"id": 1, "name": "Default Organization"}}`},
 		"rowCount": {"How many rows the program owns.", `1`},
+		digestKey:  {"What the file held when its rows were last written.", `"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"`},
+		driftKey:   {"What the last refresh found different from the file; absent where nothing was.", `"of 249 rows in the file 1 different; row code=FR (line 76 of countries.csv) differs in name"`},
 		notSeenKey: {"Why the last refresh could not look at the table; absent where it could.", `"not seen: no connection to db.example.com:5432: connection refused"`},
 		ownerKey: {
 			"By what the database knows the resource (table plan_charge.owned_rows), so that no other one takes its rows; absent until the resource first writes.",

@@ -13,6 +13,9 @@ import (
 // state is what is remembered: the inputs, and the types of their columns where the table was seen.
 func (in *inputs) state(m property.Map, table *pgdb.Table) property.Map {
 	m = in.normal(m)
+	if in.file != "" || in.unknown["file"] {
+		return in.fileState(m, table)
+	}
 	if in.unknown["rows"] || in.unknown["keyColumns"] {
 		return m.Set("rowCount", property.New(property.Computed)).Set("columnTypes", property.New(property.Computed))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -121,8 +122,23 @@ func TestExamplesAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	spec := w.schema()
 	var failures []p.CheckFailure
-	for token, urn := range map[string]presource.URN{"pgrows:index:Rows": rowsURN, "pgrows:index:Revision": revisionURN, "pgrows:index:Login": loginURN} {
-		resp, err := w.server.Check(p.CheckRequest{Urn: urn, Inputs: examples(t, spec.Resources[token].InputProperties)})
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("organizations.csv", []byte("id,name,website\n1,a,\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, file := maps.Clone(spec.Resources["pgrows:index:Rows"].InputProperties), maps.Clone(spec.Resources["pgrows:index:Rows"].InputProperties)
+	for _, key := range []string{"file", "mode", "maxDeletes", "changesFile"} {
+		delete(list, key)
+	}
+	delete(file, "rows")
+	for urn, properties := range map[presource.URN]map[string]schema.PropertySpec{
+		rowsURN: list, otherURN: file, revisionURN: spec.Resources["pgrows:index:Revision"].InputProperties, loginURN: spec.Resources["pgrows:index:Login"].InputProperties,
+	} {
+		inputs := examples(t, properties)
+		if urn == otherURN { // a table is declared once
+			inputs = inputs.Set("table", property.New("others"))
+		}
+		resp, err := w.server.Check(p.CheckRequest{Urn: urn, Inputs: inputs})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ func (t Type) IsArray() bool { return t.Element != "" }
 // maxExact is the largest integer up to which every integer is exact in the numbers that programs pass.
 const maxExact = 1 << 53
 
-// Text returns a declared value (nil, bool, float64, string, []any or map[string]any) as PostgreSQL reads it for a column
+// Text returns a declared value (nil, bool, float64, json.Number, string, []any or map[string]any) as PostgreSQL reads it for a column
 // of the given type; nil stands for NULL. In a JSON column a string is the text of a document and everything else is
 // encoded as one. The error never holds the value.
 func Text(v any, t Type) (*string, error) {
@@ -106,6 +106,8 @@ func Scalar(v any) (string, error) {
 		return strconv.FormatBool(v), nil
 	case float64:
 		return number(v)
+	case json.Number: // of a file, with all its digits
+		return v.String(), nil
 	}
 	return "", fmt.Errorf("is a %T, but only strings, numbers, bools, lists, objects and null are allowed", v)
 }
@@ -205,13 +207,23 @@ func arrayText(list []any, element Type, delimiter string) (string, error) {
 	return b.String(), nil
 }
 
+// Checked says whether Text looks at the text of a value of the type, beside what every text has to be.
+func (t Type) Checked() bool {
+	return t.IsJSON() || slices.Contains(timeTypes, t.Base) || slices.Contains(timeTypes, t.Element)
+}
+
 // AppendCopy appends one value of a line in COPY's text format; nil is NULL.
 func AppendCopy(b []byte, s *string) []byte {
 	if s == nil {
 		return append(b, `\N`...)
 	}
-	for i := 0; i < len(*s); i++ {
-		switch c := (*s)[i]; c {
+	return AppendEscaped(b, *s)
+}
+
+// AppendEscaped appends a text as a line in COPY's text format has it.
+func AppendEscaped[T string | []byte](b []byte, s T) []byte {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
 		case '\\':
 			b = append(b, '\\', '\\')
 		case '\n':

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
@@ -67,7 +70,21 @@ func (r *Rollout) Update(ctx context.Context, req infer.UpdateRequest[RolloutArg
 	var err error
 	again := req.State.Deployed != done && req.State.TaskDefinition == req.Inputs.TaskDefinition
 	resp.Output, err = r.follow(ctx, req.Inputs, again)
+	var failed infer.ResourceInitFailedError
+	if errors.As(err, &failed) && r.isAsBefore(context.WithoutCancel(ctx), req.State, req.Inputs) {
+		// Without a new state the engine keeps the old one, which tells the truth: a refresh has nothing to report.
+		return infer.UpdateResponse[RolloutState]{}, errors.New(strings.Join(failed.Reasons, "\n"))
+	}
 	return resp, err
+}
+
+// isAsBefore reports whether the service runs what the last state says, after the rollout of something else has failed.
+func (r *Rollout) isAsBefore(ctx context.Context, was RolloutState, is RolloutArgs) bool {
+	if was.Deployed != done || was.Settings != is.Settings {
+		return false
+	}
+	settings, clients, err := r.open(ctx, was.RolloutArgs)
+	return err == nil && deployed(ctx, was.RolloutArgs, settings, clients) == done
 }
 
 // follow waits until ECS has decided. A rollout that fails is kept as one that failed, so that the next update follows
@@ -77,14 +94,14 @@ func (r *Rollout) follow(ctx context.Context, args RolloutArgs, again bool) (Rol
 	state := RolloutState{args, done}
 	settings, clients, err := r.open(ctx, args)
 	if err == nil {
-		if err = r.ask(ctx, settings, clients, again); err == nil {
+		if err = r.ask(ctx, args, settings, clients, again); err == nil {
 			err = verify.Rollout(ctx, settings, clients.Clients, newProgressLog(ctx))
 		}
 	}
 	if err == nil {
 		return state, nil
 	}
-	state.Deployed = deployed(context.WithoutCancel(ctx), settings, clients)
+	state.Deployed = deployed(context.WithoutCancel(ctx), args, settings, clients)
 	if state.Deployed == done {
 		state.Deployed = "not completed"
 	}
@@ -96,18 +113,24 @@ func (r *Rollout) follow(ctx context.Context, args RolloutArgs, again bool) (Rol
 	return state, infer.ResourceInitFailedError{Reasons: []string{err.Error()}}
 }
 
-// ask tells a service that runs something else to run what is wanted: the program's own service need not have changed,
-// since what ECS took back, or somebody deployed by hand, is no change of it.
-func (r *Rollout) ask(ctx context.Context, settings verify.Settings, clients Clients, again bool) error {
+// ask tells a service that runs something else to run what is wanted. The program's own service does so only when it is
+// made: what ECS takes back, or somebody deploys by hand, is no change of it.
+func (r *Rollout) ask(ctx context.Context, args RolloutArgs, settings verify.Settings, clients Clients, again bool) error {
 	found, err := verify.LookAtDeployed(ctx, settings, clients.Clients)
-	given := verify.Same(found.TaskDefinition, settings.TaskDefinition)
-	if err != nil || found.TaskDefinition == "" || given && !(found.Failed && again) {
+	if err != nil {
+		return err
+	}
+	given, reached := verify.Same(found.TaskDefinition, settings.TaskDefinition), args.reached(found.Targets)
+	if found.TaskDefinition == "" || given && reached && !(found.Failed && again) {
 		return nil // following says what there is to say
 	}
-	_, err = clients.Scaler.UpdateService(ctx, &ecs.UpdateServiceInput{
-		Cluster: &settings.Cluster, Service: &settings.Service, TaskDefinition: &settings.TaskDefinition, ForceNewDeployment: given,
-	})
-	if err != nil {
+	in := &ecs.UpdateServiceInput{
+		Cluster: &settings.Cluster, Service: &settings.Service, TaskDefinition: &settings.TaskDefinition, ForceNewDeployment: given && reached,
+	}
+	if !reached {
+		in.LoadBalancers = []types.LoadBalancer{{TargetGroupArn: &args.TargetGroup, ContainerName: &args.Container, ContainerPort: aws.Int32(int32(args.Port))}}
+	}
+	if _, err = clients.Scaler.UpdateService(ctx, in); err != nil {
 		return fmt.Errorf("deploy %s to service %s: %w", settings.TaskDefinition, settings.Service, err)
 	}
 	return nil
@@ -118,6 +141,7 @@ func (r *Rollout) Diff(_ context.Context, req infer.DiffRequest[RolloutArgs, Rol
 	resp := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	was, is := req.State.RolloutArgs, req.Inputs
 	for key, changed := range map[string]bool{
+		"targetGroup": was.TargetGroup != is.TargetGroup, "container": was.Container != is.Container, "port": was.Port != is.Port,
 		"cluster": was.Cluster != is.Cluster, "service": was.Service != is.Service,
 		"taskDefinition": was.TaskDefinition != is.TaskDefinition, "settings": was.Settings != is.Settings,
 	} {
@@ -142,7 +166,7 @@ func (r *Rollout) Read(ctx context.Context, req infer.ReadRequest[RolloutArgs, R
 	if err != nil {
 		resp.State.Deployed = "not seen: " + verify.Plain(err)
 	} else {
-		resp.State.Deployed = deployed(ctx, settings, clients)
+		resp.State.Deployed = deployed(ctx, req.State.RolloutArgs, settings, clients)
 	}
 	if resp.State.Deployed != done {
 		p.GetLogger(ctx).Warning(fmt.Sprintf("service %s: %s", req.State.Service, resp.State.Deployed))
@@ -151,7 +175,7 @@ func (r *Rollout) Read(ctx context.Context, req infer.ReadRequest[RolloutArgs, R
 }
 
 // deployed is what there is to say of a service's deployment.
-func deployed(ctx context.Context, settings verify.Settings, clients Clients) string {
+func deployed(ctx context.Context, args RolloutArgs, settings verify.Settings, clients Clients) string {
 	if clients.ECS == nil {
 		return "not seen: AWS cannot be reached"
 	}
@@ -167,6 +191,26 @@ func deployed(ctx context.Context, settings verify.Settings, clients Clients) st
 		return verify.Short(found.TaskDefinition) + " is deployed"
 	case found.Failed:
 		return "its rollout failed"
+	case !args.reached(found.Targets):
+		return "requests go to " + targets(found.Targets)
 	}
 	return done
+}
+
+// reached reports whether requests go where they have to. A state of before it was looked at does not say.
+func (a *RolloutArgs) reached(found []types.LoadBalancer) bool {
+	return a.TargetGroup == "" || len(found) == 1 && aws.ToString(found[0].TargetGroupArn) == a.TargetGroup &&
+		aws.ToString(found[0].ContainerName) == a.Container && int(aws.ToInt32(found[0].ContainerPort)) == a.Port
+}
+
+func targets(found []types.LoadBalancer) string {
+	if len(found) == 0 {
+		return "no task"
+	}
+	var all []string
+	for _, b := range found {
+		group := aws.ToString(b.TargetGroupArn)
+		all = append(all, fmt.Sprintf("port %d of %s, %s", aws.ToInt32(b.ContainerPort), aws.ToString(b.ContainerName), group[strings.LastIndexByte(group, ':')+1:]))
+	}
+	return strings.Join(all, "; ")
 }

@@ -11,11 +11,14 @@ var (
 // Rollout is the deployment of a task definition to a service.
 type Rollout struct{ account *account }
 
-// RolloutArgs say what has to be deployed.
+// RolloutArgs say what has to be deployed. Where requests go is optional, or a state of before could not be read.
 type RolloutArgs struct {
 	Cluster        string  `pulumi:"cluster"`
 	Service        string  `pulumi:"service"`
 	TaskDefinition string  `pulumi:"taskDefinition"`
+	TargetGroup    string  `pulumi:"targetGroup,optional"`
+	Container      string  `pulumi:"container,optional"`
+	Port           int     `pulumi:"port,optional"`
 	Settings       string  `pulumi:"settings"`
 	Site           string  `pulumi:"site"`
 	HealthPath     string  `pulumi:"healthPath"`
@@ -36,7 +39,7 @@ type RolloutState struct {
 func (r *Rollout) Annotate(a infer.Annotator) {
 	a.SetToken("index", "Rollout")
 	a.Describe(&r, "Follows the deployment of a task definition to an ECS service, says where its tasks are, and ends when ECS has completed it or taken it back. "+
-		"A service that runs another task definition is told once more to run this one.")
+		"A service that runs another task definition is told to run this one, and where requests go in the same call: a port is known to ECS by the task definition that has it.")
 }
 
 // Annotate describes the inputs in the schema.
@@ -44,6 +47,9 @@ func (r *RolloutArgs) Annotate(a infer.Annotator) {
 	a.Describe(&r.Cluster, "Name of the ECS cluster. For example `\"plan-charge-prod-cluster\"`.")
 	a.Describe(&r.Service, "Name of the ECS service. For example `\"plan-charge-prod-backend\"`.")
 	a.Describe(&r.TaskDefinition, "ARN of the task definition that the service has to run. For example `\"arn:aws:ecs:eu-west-3:123456789012:task-definition/backend:7\"`.")
+	a.Describe(&r.TargetGroup, "ARN of the load balancer's target group that the tasks are in. For example `\"arn:aws:elasticloadbalancing:eu-west-3:123456789012:targetgroup/backend/1\"`.")
+	a.Describe(&r.Container, "Name of the container that answers requests. For example `\"backend\"`.")
+	a.Describe(&r.Port, "Port of it that they go to. For example `8000`.")
 	a.Describe(&r.Settings, "Text that changes whenever the service's other settings do: some of them start a deployment too. For example `\"3f1a9c\"`.")
 	a.Describe(&r.Site, "Address of the site, or the comment of the distribution that serves it, to say after a failure whether it answers. For example `\"https://site.example\"`.")
 	a.Describe(&r.HealthPath, "Path of the site that answers when it is well. For example `\"/health\"`.")

@@ -11,7 +11,8 @@ import (
 
 func rolloutInputs() property.Map {
 	return obj(map[string]any{
-		"cluster": "c", "service": "backend", "taskDefinition": definition, "settings": "1", "site": "https://site.example", "healthPath": "/health",
+		"cluster": "c", "service": "backend", "taskDefinition": definition, "targetGroup": targetGroup, "container": "backend", "port": 8000.0,
+		"settings": "1", "site": "https://site.example", "healthPath": "/health",
 		"timeout": "1m", "timeoutKey": "service.timeout", "region": "eu-west-3",
 	})
 }
@@ -89,6 +90,85 @@ func TestFailedRollout(t *testing.T) {
 	}
 }
 
+// What ECS takes back leaves the state as it was, which is what is deployed then: a refresh is silent, and the next update
+// tries again.
+func TestRolloutThatIsTakenBackLeavesTheTruth(t *testing.T) {
+	w := newWorld(t)
+	w.change(func() { w.definition = earlier })
+	s, err := w.create(rolloutURN, rolloutInputs().Set("taskDefinition", property.New(earlier)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.change(func() { w.refuses = definition })
+	kept := s
+	s, err = w.update(s, rolloutInputs())
+	if err == nil || !strings.Contains(err.Error(), "  serves   backend:6: 2 of 2 tasks run") {
+		t.Fatalf("got %v", err)
+	}
+	if s.state.Len() > 0 {
+		t.Errorf("the failed update leaves a state: %v", s.state)
+	}
+	s = kept // so the engine does
+	for range 10 {
+		var diff string
+		s, diff = w.refresh(s)
+		equal(t, "a refresh after the failure", diff+": "+s.output("deployed"), ": ok")
+	}
+	equal(t, "the next preview", w.diff(s, rolloutInputs()), "taskDefinition")
+	w.change(func() { w.refuses = "" })
+	if s, err = w.update(s, rolloutInputs()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "deployed", strings.Join(w.deployed, " "), definition+" "+definition)
+	equal(t, "healed", w.diff(s, s.inputs)+s.output("deployed"), "ok")
+}
+
+// A new port is a new target group: ECS takes it only together with a task definition that has it.
+func TestTargetsAreDeployedWithTheTaskDefinition(t *testing.T) {
+	w := newWorld(t)
+	s, err := w.create(rolloutURN, rolloutInputs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.change(func() { w.port = 9000 })
+	s, diff := w.refresh(s)
+	equal(t, "another port", diff+": "+s.output("deployed"), "deployed: requests go to port 9000 of backend, targetgroup/backend/1")
+	if s, err = w.update(s, s.inputs); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "healed", w.diff(s, s.inputs)+s.output("deployed"), "ok")
+	other := s.inputs.Set("port", property.New(8001.0)).Set("taskDefinition", property.New(earlier))
+	if s, err = w.update(s, other); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "asked for in one call each", strings.Join(w.deployed, " "), definition+" "+earlier)
+	if w.port != 8001 {
+		t.Errorf("requests go to port %d", w.port)
+	}
+}
+
+// A state that an earlier version of this provider left knows no targets.
+func TestRolloutOfAnEarlierVersion(t *testing.T) {
+	w := newWorld(t)
+	s, err := w.create(rolloutURN, rolloutInputs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inputs := s.inputs
+	for _, key := range []string{"targetGroup", "container", "port"} {
+		s.inputs, s.state = s.inputs.Delete(key), s.state.Delete(key)
+	}
+	s, diff := w.refresh(s)
+	equal(t, "a refresh", diff+s.output("deployed"), "ok")
+	equal(t, "the next preview", w.diff(s, inputs), "container port targetGroup")
+	if _, err = w.update(s, inputs); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.deployed) > 0 {
+		t.Errorf("deployed without need: %q", w.deployed)
+	}
+}
+
 // A first version that fails has nothing to go back to: ECS gives it up, and each later update tries it once more.
 func TestFirstRolloutThatFails(t *testing.T) {
 	w := newWorld(t)
@@ -124,8 +204,10 @@ func TestRolloutIsFollowedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	equal(t, "port", w.diff(s, s.inputs.Set("port", property.New(1.0))), "port")
 	for key, want := range map[string]string{
 		"cluster": "cluster", "service": "service", "taskDefinition": "taskDefinition", "settings": "settings",
+		"targetGroup": "targetGroup", "container": "container",
 		"site": "", "healthPath": "", "timeout": "", "timeoutKey": "", "region": "",
 	} {
 		equal(t, key, w.diff(s, s.inputs.Set(key, property.New("x"))), want)

@@ -39,6 +39,7 @@ const (
 	strangersURN    = presource.URN("urn:pulumi:test::test::" + contract.Strangers + "::strangers")
 	capacityURN     = presource.URN("urn:pulumi:test::test::" + contract.Capacity + "::capacity")
 	definition      = "arn:aws:ecs:eu-west-3:123456789012:task-definition/backend:7"
+	targetGroup     = "arn:aws:elasticloadbalancing:eu-west-3:123456789012:targetgroup/backend/1"
 	earlier         = "arn:aws:ecs:eu-west-3:123456789012:task-definition/backend:6"
 )
 
@@ -52,6 +53,7 @@ type world struct {
 	login            int // status of the login's answer
 	asked            []string
 	definition       string
+	port             int32 // of the tasks, to which requests go
 	desired, running int32
 	broken           bool   // tasks do not come up
 	refuses          string // the definition that ECS takes back, or ""
@@ -66,7 +68,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, login: 400, definition: definition, desired: 2, running: 2}
+	w := &world{t: t, login: 400, definition: definition, port: 8000, desired: 2, running: 2}
 	site := httptest.NewServer(http.HandlerFunc(w.answer))
 	t.Cleanup(site.Close)
 	open := func(_ context.Context, s awsclient.Settings) (resource.Clients, error) {
@@ -120,6 +122,7 @@ func (w *world) DescribeServices(context.Context, *ecs.DescribeServicesInput, ..
 	}
 	return &ecs.DescribeServicesOutput{Services: []types.Service{{
 		Status: aws.String("ACTIVE"), DesiredCount: w.desired, RunningCount: w.running, Deployments: []types.Deployment{primary},
+		LoadBalancers: []types.LoadBalancer{{TargetGroupArn: aws.String(targetGroup), ContainerName: aws.String("backend"), ContainerPort: &w.port}},
 	}}}, nil
 }
 
@@ -131,6 +134,9 @@ func (w *world) UpdateService(_ context.Context, in *ecs.UpdateServiceInput, _ .
 	w.change(func() {
 		if in.DesiredCount != nil {
 			w.desired = *in.DesiredCount
+		}
+		for _, b := range in.LoadBalancers {
+			w.port = *b.ContainerPort
 		}
 		if in.TaskDefinition != nil {
 			w.definition = *in.TaskDefinition

@@ -1,0 +1,172 @@
+package vpc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The main goroutine keeps the main thread, which cannot end by itself: it must not become a namespace's.
+func init() { runtime.LockOSThread() }
+
+// namespace is a network namespace with a thread of this process in it. The kernel removes it when the thread and all
+// processes in it have ended.
+type namespace struct {
+	work  chan func()
+	ended chan struct{}
+
+	mu   sync.Mutex
+	file *os.File // its handle, for threads that open a socket in it; guarded by mu
+}
+
+// newNamespace makes a namespace, with another /etc/hosts.
+func newNamespace(hosts string) (*namespace, error) {
+	s := &namespace{work: make(chan func()), ended: make(chan struct{})}
+	entered := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine, and with it what it has started
+		err := s.enter(hosts)
+		entered <- err
+		if err != nil {
+			return
+		}
+		for {
+			select {
+			case f := <-s.work:
+				f()
+			case <-s.ended:
+				return
+			}
+		}
+	}()
+	if err := <-entered; err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *namespace) enter(hosts string) error {
+	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("no network namespace can be made here (unshare: %w)", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("no mount namespace can be made here (mount: %w)", err)
+	}
+	if err := unix.Mount(hosts, "/etc/hosts", "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("no /etc/hosts of its own can be had here (mount: %w)", err)
+	}
+	if err := up(); err != nil {
+		return fmt.Errorf("bring up the loopback device: %w", err)
+	}
+	// An ordinary user has got rights over the namespace, which its processes need not have.
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	var err error
+	s.file, err = os.Open("/proc/thread-self/ns/net")
+	return err
+}
+
+// do runs f in the namespace.
+func (s *namespace) do(f func() error) error {
+	done := make(chan error, 1)
+	select {
+	case s.work <- func() { done <- f() }:
+		return <-done
+	case <-s.ended:
+		return net.ErrClosed
+	}
+}
+
+// dial opens a connection in the namespace, beside what its own thread does: on a thread that ends with it, because an
+// ordinary user's cannot come back.
+func (s *namespace) dial(ctx context.Context, address string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		runtime.LockOSThread()
+		s.mu.Lock()
+		err := unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET)
+		s.mu.Unlock()
+		if err != nil {
+			done <- result{err: fmt.Errorf("enter the private network: %w", err)}
+			return
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", address)
+		done <- result{conn, err}
+	}()
+	r := <-done
+	return r.conn, r.err
+}
+
+func (s *namespace) close() {
+	close(s.ended)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.file.Close()
+}
+
+// up brings up the loopback device of the thread's namespace.
+func up() error {
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return device(unix.SIOCSIFFLAGS, ifr)
+}
+
+// addAddress gives the loopback device of the thread's namespace one more address.
+func addAddress(alias string, address netip.Addr) error {
+	for _, step := range []struct {
+		request uint
+		value   netip.Addr
+	}{{unix.SIOCSIFADDR, address}, {unix.SIOCSIFNETMASK, netip.AddrFrom4([4]byte{255, 255, 255, 255})}} {
+		ifr, err := unix.NewIfreq(alias)
+		if err != nil {
+			return err
+		}
+		if err := ifr.SetInet4Addr(step.value.AsSlice()); err != nil {
+			return err
+		}
+		if err := device(step.request, ifr); err != nil {
+			return fmt.Errorf("give %s the address %s: %w", alias, address, err)
+		}
+	}
+	return nil
+}
+
+func device(request uint, ifr *unix.Ifreq) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.IoctlIfreq(fd, request, ifr)
+}
+
+// Rights makes a process one that can have private networks. Root can already; an ordinary user can in a user namespace, in
+// which there is nobody else.
+func Rights(attr *syscall.SysProcAttr) {
+	uid, gid := os.Geteuid(), os.Getegid()
+	if uid == 0 {
+		return
+	}
+	attr.Cloneflags |= unix.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+	attr.AmbientCaps = append(attr.AmbientCaps, unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN)
+}
+
+// EndWithParent makes a process end by a signal when the thread that started it does, and so with its namespace.
+func EndWithParent(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }
