@@ -953,4 +953,9 @@ var reviews = []guard{
 		"    if: github.event.pull_request.head.repo.full_name == github.repository\n", "",
 		workflows, "TestForksGetNoRights",
 	},
+	{
+		"a role is taken from its own environments alone", "rights/trust-deployer.json",
+		`"StringEquals"`, `"StringLike"`,
+		workflows, "TestRolesTrustEnvironmentsAlone",
+	},
 }
