@@ -31,11 +31,9 @@ func FindEngine() Engine {
 // withValue are the CLI's flags before a command that are followed by a value, which might be called as a command is.
 var withValue = []string{"-s", "--stack", "-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--profiling", "--otel-traces", "--memprofilerate"}
 
-// Preview says whether the command changes nothing, whatever it finds.
+// Preview says whether the command is `pulumi preview`. A refresh is none, even one with --preview-only: who types it wants to
+// know what is there.
 func (e Engine) Preview() bool {
-	if slices.Contains(e.args, "--preview-only") || slices.Contains(e.args, "--preview-only=true") {
-		return true
-	}
 	for i := 1; i < len(e.args); i++ {
 		switch arg := e.args[i]; {
 		case slices.Contains(withValue, arg):
