@@ -1,9 +1,9 @@
 # Two commands matter: `make sandbox` shows it work, `make test` proves it.
 # -v, because compiling from an empty cache takes minutes.
 # The tests take the tools that were built, so that they ask nobody outside for a download.
-test unit e2e rollouts some-drift drift some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
+test unit e2e rollouts review some-drift drift some-faults faults guards: export PLAN_CHARGE_OFFLINE ?= 1
 
-.PHONY: sandbox check lint lint-workflows format test setup unit e2e rollouts some-drift drift some-faults faults guards replay bench fuzz stop
+.PHONY: sandbox check lint lint-workflows format test setup unit e2e rollouts review some-drift drift some-faults faults guards replay bench fuzz stop
 
 sandbox: ## start a cloud on this machine and deploy to it
 	go run -v ./sandbox up
@@ -36,7 +36,7 @@ RACE = ./sandbox/ssm ./internal/... ./provider/... ./served/... ./sandbox/edge .
 unit: setup
 	go vet ./...
 	go test -race -p 2 $(RACE)
-	go test -p 2 $$(go list ./... | grep -vxF "$$(go list $(RACE))" | grep -Ev '/test/(e2e|rollouts|drift)$$')
+	go test -p 2 $$(go list ./... | grep -vxF "$$(go list $(RACE))" | grep -Ev '/test/(e2e|rollouts|review|drift)$$')
 	go -C tools/standins vet ./...
 	go -C tools/standins test ./...
 
@@ -45,6 +45,10 @@ e2e: setup ## the whole program, and a second application, on sandboxes of their
 
 rollouts: setup ## deployments that fail, seen from outside
 	go test -v -count=1 -timeout 60m ./test/rollouts
+
+# Not part of `make test`: it has not been seen to pass in one go yet.
+review: setup ## from a pull request to its deployment, and drift, with a server that stands for GitHub; writes docs/drift-said.md
+	PLAN_CHARGE_TABLE=$(CURDIR)/docs/drift-said.md go test -v -count=1 -timeout 60m ./test/review
 
 some-drift: setup ## a few of the changes by hand below
 	go test -v -count=1 -timeout 60m ./test/drift

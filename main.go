@@ -69,19 +69,20 @@ func deploy(ctx *pulumi.Context) error {
 	}
 
 	// Roles before tables, because default privileges only reach tables made after them.
-	roles, err := schema.NewRoles(ctx, "roles", rolesArgs(cfg, database))
+	reached := connection(cfg, network, cluster, access, database)
+	roles, err := schema.NewRoles(ctx, "roles", rolesArgs(cfg, reached, database))
 	if err != nil {
 		return err
 	}
 
 	// The new image's migration, as the owner and inside the network.
 	task, err := infra.NewMigrationTask(ctx, "migration-task", &infra.MigrationTaskArgs{
-		Settings: taskSettings(cfg), Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
+		Settings: migrationSettings(cfg), Migration: cfg.Migration, Network: network, Cluster: cluster, Database: database,
 	}, inCloud)
 	if err != nil {
 		return err
 	}
-	migration, err := schema.NewMigration(ctx, "migration", migrationArgs(cfg, network, database, cluster, task, roles))
+	migration, err := schema.NewMigration(ctx, "migration", migrationArgs(cfg, reached, database, network, cluster, task, roles))
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func deploy(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	organizations, err := schema.NewOrganizations(ctx, "organizations", organizationsArgs(cfg, database, migration))
+	organizations, err := schema.NewOrganizations(ctx, "organizations", organizationsArgs(cfg, reached, migration))
 	if err != nil {
 		return err
 	}

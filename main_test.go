@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"plan-charge/internal/probe"
+	"plan-charge/internal/session"
 	"plan-charge/internal/testkit"
 )
 
@@ -108,6 +109,73 @@ func TestMigrationRunsWhatIsDeployed(t *testing.T) {
 	}
 	if got := run.Get("triggers", 0); got != image {
 		t.Errorf("a new image does not migrate: the trigger is %v", got)
+	}
+}
+
+// A downgrade is a migration by another command and, if need be, by another image than the one that is rolled out.
+func TestDowngradeIsAskedForByName(t *testing.T) {
+	if got := declare(t, "prod")["migration-run"].Get("environment", "MIGRATE_DOWNGRADE_TO"); got != nil {
+		t.Errorf("unasked: %v", got)
+	}
+	stack := testkit.ReadStack(t, ".", "prod")
+	image := stack.Config["plan-charge:image"]
+	stack.Config["plan-charge:migration"] = `{"downgradeTo":"0003","image":"app:1.1.0"}`
+	p, err := testkit.Run(stack, deploy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"MIGRATE_DOWNGRADE_TO": "0003", "MIGRATE_SNAPSHOT_OF": "plan-charge-prod-db", "MIGRATE_COMMAND": `["alembic","downgrade","0003"]`, "MIGRATE_IMAGE": "app:1.1.0",
+	} {
+		if got := p["migration-run"].Get("environment", key); got != want {
+			t.Errorf("%s is %v, want %s", key, got, want)
+		}
+	}
+	for task, want := range map[string]string{"migration-task-task": "app:1.1.0", "service-task": image} {
+		if text := p[task].Get("containerDefinitions").(string); !strings.Contains(text, fmt.Sprintf(`"image":%q`, want)) {
+			t.Errorf("%s runs another image than %s: %s", task, want, text)
+		}
+	}
+}
+
+// With database.access session, nothing that Pulumi starts dials the database's address.
+func TestSessionLeadsEverything(t *testing.T) {
+	s := testkit.ReadStack(t, ".", "prod")
+	s.Config["plan-charge:database"] = `{"access":"session"}`
+	p, err := testkit.Run(s, deploy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := session.LoopbackPort("plan-charge-prod")
+	if host, got := p["roles-postgres"].Get("host"), p["roles-postgres"].Get("port"); host != "127.0.0.1" || fmt.Sprint(got) != fmt.Sprint(port) {
+		t.Errorf("the PostgreSQL provider dials %v:%v", host, got)
+	}
+	routes := map[string]any{"migration-run": p["migration-run"].Get("environment", "MIGRATE_SESSION")}
+	for _, name := range []string{"roles-logins", "migration-postgres", "organizations-postgres"} {
+		routes[name] = p[name].Get("session")
+		if p[name].Get("host") == "127.0.0.1" {
+			t.Errorf("%s does not know the database's name, which TLS and the agent need", name)
+		}
+	}
+	for name, text := range routes {
+		route, err := session.ParseRoute(fmt.Sprint(text))
+		if err != nil {
+			t.Errorf("%s: %v: %v", name, text, err)
+			continue
+		}
+		// With a revision in it, each release would change the providers.
+		if route.Port != port || route.TaskDefinition != "plan-charge-prod-access" || route.PreviewReads {
+			t.Errorf("%s goes by %+v", name, route)
+		}
+	}
+	for _, name := range []string{"roles-postgres", "roles-logins"} {
+		for _, need := range []string{"access-task", "access-shell", "network-private-routes-1-out", "network-tasks-out"} {
+			if p[need] == nil {
+				t.Errorf("%s is not declared", need)
+			} else if !p.Needs(name, need) {
+				t.Errorf("%s does not wait for %s, without which no session opens", name, need)
+			}
+		}
 	}
 }
 

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/json"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/config"
 	"plan-charge/infra"
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/order"
+	"plan-charge/internal/session"
 	"plan-charge/schema"
 )
 
@@ -34,6 +37,13 @@ func taskSettings(cfg *config.Config) infra.TaskSettings {
 	}
 }
 
+// migrationSettings are those of the image that migrates.
+func migrationSettings(cfg *config.Config) infra.TaskSettings {
+	settings := taskSettings(cfg)
+	settings.Image = cfg.MigrationImage()
+	return settings
+}
+
 func databaseArgs(cfg *config.Config, network *infra.Network) *infra.DatabaseArgs {
 	return &infra.DatabaseArgs{
 		Names:         cfg.Names,
@@ -46,8 +56,9 @@ func databaseArgs(cfg *config.Config, network *infra.Network) *infra.DatabaseArg
 }
 
 // connection is how the program reaches the database, as its owner.
-func connection(cfg *config.Config, database *infra.Database) schema.Connection {
+func connection(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access, database *infra.Database) schema.Connection {
 	return schema.Connection{
+		Way:      way(cfg, network, cluster, access),
 		Host:     database.Address,
 		Port:     database.Port,
 		Database: database.Name,
@@ -60,11 +71,40 @@ func connection(cfg *config.Config, database *infra.Database) schema.Connection 
 	}
 }
 
+// way leads to the database from anywhere; nil where its address does.
+func way(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access) *schema.Way {
+	if cfg.Database.Access != config.Session {
+		return nil
+	}
+	settings, stack := awsSettings(cfg), accessName(cfg)
+	port := cfg.Database.AccessPort
+	if port == 0 {
+		port = session.LoopbackPort(stack)
+	}
+	return &schema.Way{
+		Port: port,
+		// The task definition goes by its family: with its revision, every release would change the providers' configuration,
+		// and a preview could compare no rows.
+		Route: pulumi.All(cluster.Name, network.PrivateSubnetIDs, network.TasksGroupID).ApplyT(func(v []any) (string, error) {
+			route, err := json.Marshal(session.Route{
+				Stack: stack, Region: settings.Region, Profile: settings.Profile, Role: settings.Role,
+				Cluster: v[0].(string), TaskDefinition: infra.AccessFamily(cfg.Names), Container: infra.Container,
+				Subnets: v[1].([]string), SecurityGroups: []string{v[2].(string)}, Port: port, PreviewReads: cfg.Database.PreviewReads,
+			})
+			return string(route), err
+		}).(pulumi.StringOutput),
+		DependsOn: append(order.Done(access), network.Egress...),
+	}
+}
+
+// accessName marks what leads to this stack's database.
+func accessName(cfg *config.Config) string { return cfg.Names.Project + "-" + cfg.Names.Stack }
+
 // databaseAccess is what `plan-charge db` has to know to reach the database from outside its network.
 func databaseAccess(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access) pulumi.Map {
 	settings := awsSettings(cfg)
 	return pulumi.Map{
-		"name":           pulumi.String(cfg.Names.Project + "-" + cfg.Names.Stack),
+		"name":           pulumi.String(accessName(cfg)),
 		"region":         pulumi.String(settings.Region),
 		"profile":        pulumi.String(settings.Profile),
 		"role":           pulumi.String(settings.Role),
@@ -76,9 +116,9 @@ func databaseAccess(cfg *config.Config, network *infra.Network, cluster *infra.C
 	}
 }
 
-func rolesArgs(cfg *config.Config, database *infra.Database) *schema.RolesArgs {
+func rolesArgs(cfg *config.Config, reached schema.Connection, database *infra.Database) *schema.RolesArgs {
 	return &schema.RolesArgs{
-		Connection:  connection(cfg, database),
+		Connection:  reached,
 		AppName:     database.App.Name,
 		AppPassword: database.App.Password,
 		Allow:       cfg.Strangers.Allow,
@@ -86,14 +126,16 @@ func rolesArgs(cfg *config.Config, database *infra.Database) *schema.RolesArgs {
 	}
 }
 
-func migrationArgs(cfg *config.Config, network *infra.Network, database *infra.Database, cluster *infra.Cluster, task *infra.MigrationTask, roles *schema.Roles) *schema.MigrationArgs {
+func migrationArgs(cfg *config.Config, reached schema.Connection, database *infra.Database, network *infra.Network, cluster *infra.Cluster, task *infra.MigrationTask, roles *schema.Roles) *schema.MigrationArgs {
 	return &schema.MigrationArgs{
-		Connection:        connection(cfg, database),
+		Connection:        reached,
 		Cluster:           cluster.Name,
 		TaskDefinition:    task.TaskDefinitionARN,
 		Container:         infra.Container,
-		Image:             pulumi.String(cfg.Image),
-		Command:           cfg.Migration.Command,
+		Image:             pulumi.String(cfg.MigrationImage()),
+		Command:           cfg.Migration.Words(),
+		DowngradeTo:       cfg.Migration.DowngradeTo,
+		Instance:          database.Identifier,
 		SubnetIDs:         network.PrivateSubnetIDs,
 		SecurityGroupIDs:  pulumi.StringArray{network.TasksGroupID},
 		LogGroup:          task.LogGroup,
@@ -113,9 +155,9 @@ func migrationArgs(cfg *config.Config, network *infra.Network, database *infra.D
 	}
 }
 
-func organizationsArgs(cfg *config.Config, database *infra.Database, migration *schema.Migration) *schema.OrganizationsArgs {
+func organizationsArgs(cfg *config.Config, reached schema.Connection, migration *schema.Migration) *schema.OrganizationsArgs {
 	args := &schema.OrganizationsArgs{
-		Connection: connection(cfg, database),
+		Connection: reached,
 		OnRemove:   cfg.Organizations.OnRemove,
 		DependsOn:  order.Done(migration),
 	}

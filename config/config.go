@@ -3,10 +3,12 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -87,9 +89,24 @@ type Database struct {
 	App          string `json:"app" allowed:"a lower-case letter, then up to 62 letters, digits and underscores; not the owner's name" example:"plan_charge_app"`
 	Port         int    `json:"port" allowed:"1150 to 65535" example:"5432"`
 	RecoveryDays int    `json:"recoveryDays" allowed:"0 (secrets are deleted at once) or 7 to 30" example:"7"`
+	// Access is how whatever runs Pulumi reaches the database: through a one-off task, or by itself.
+	Access string `json:"access" allowed:"session (through a one-off task, from anywhere) or direct (from where the private network is reached)" example:"session"`
+	// AccessPort is 0 for one that follows from the stack's name; see LoopbackPort.
+	AccessPort   int  `json:"accessPort" allowed:"0 (one that follows from the stack's name), or 1024 to 65535" example:"15432"`
+	PreviewReads bool `json:"previewReads" allowed:"true (previews open a session too, which takes its rights) or false" example:"false"`
+	// Inbound is who may connect besides the tasks.
+	Inbound []string `json:"inbound" allowed:"IPv4 blocks, each written with its first address, and ids of security groups, each once; no block that is open to everybody" example:"[10.8.0.0/16, sg-0123456789abcdef0]"`
 	// SessionImage is what a session's task runs; it has to have a shell.
 	SessionImage string `json:"sessionImage" allowed:"an image with a tag or a sha256 digest, or nothing for the release's" example:"public.ecr.aws/docker/library/busybox:1.37"`
 }
+
+// How the database is reached from where Pulumi runs.
+const (
+	// Session goes through a one-off task.
+	Session = "session"
+	// Direct dials the database's address.
+	Direct = "direct"
+)
 
 // Migration says how the schema is brought up to date.
 type Migration struct {
@@ -103,6 +120,10 @@ type Migration struct {
 	Timeout       time.Duration `json:"timeout" allowed:"a duration from 10s to 24h" example:"30m"`
 	// LockTimeout bounds how long a statement may wait for a table while everybody else waits behind it.
 	LockTimeout time.Duration `json:"lockTimeout" allowed:"a duration from 10s to 24h" example:"10s"`
+	// DowngradeTo is the revision to go back to, by Downgrade and it as last word, in a task of Image.
+	DowngradeTo string   `json:"downgradeTo" allowed:"nothing, or the revision that the schema is to go back to" example:"\"0003\""`
+	Downgrade   []string `json:"downgrade" allowed:"one or more words, the first not empty; the revision is added" example:"[alembic, downgrade]"`
+	Image       string   `json:"image" allowed:"nothing, or an image with a tag or a sha256 digest that knows what migration.downgradeTo takes back" example:"123456789012.dkr.ecr.eu-west-3.amazonaws.com/backend:1.1.0"`
 	// IgnoreObjects are what an application makes itself. Accept is what was changed by hand and may stay so.
 	IgnoreObjects []string `json:"ignoreObjects" allowed:"as many as wanted of: a kind of object or *, a space, and a name with its schema, in which * stands for anything" example:"[\"table public.cache_*\"]"`
 	Accept        []string `json:"accept" allowed:"names of objects exactly as they were printed, with their kind and schema" example:"[table public.users]"`
@@ -180,8 +201,8 @@ func defaults() Config {
 		Region:        "eu-west-3",
 		Tags:          map[string]string{},
 		Network:       Network{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
-		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7},
-		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Directory: "/app", VersionTable: "alembic_version", VersionColumn: "version_num", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second, IgnoreObjects: []string{}, Accept: []string{}},
+		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7, Access: Session, Inbound: []string{}},
+		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Downgrade: []string{"alembic", "downgrade"}, Directory: "/app", VersionTable: "alembic_version", VersionColumn: "version_num", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second, IgnoreObjects: []string{}, Accept: []string{}},
 		Organizations: Organizations{OnRemove: pgrows.Retain, Rows: []Organization{}},
 		Service:       Service{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: 20 * time.Minute},
 		CDN:           CDN{PriceClass: "PriceClass_100"},
@@ -249,6 +270,17 @@ func (c *Config) Version() string {
 	}
 	return name[strings.LastIndex(name, ":")+1:]
 }
+
+// Words are those of the command that migrates: up, or down where that is asked for by name.
+func (m Migration) Words() []string {
+	if m.DowngradeTo == "" {
+		return m.Command
+	}
+	return append(slices.Clone(m.Downgrade), m.DowngradeTo)
+}
+
+// MigrationImage is the one that migrates: the release's, unless it has to be one that knows what is taken back.
+func (c *Config) MigrationImage() string { return cmp.Or(c.Migration.Image, c.Image) }
 
 // Names gives things their names in the account.
 type Names struct{ Project, Stack string }

@@ -25,6 +25,7 @@ var (
 	instanceClass = regexp.MustCompile(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	sqlName       = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	tableName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}(\.[A-Za-z_][A-Za-z0-9_$]{0,62})?$`)
+	revisionName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`) // by its name: no option, and no number of steps
 	columnName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}$`)
 	variableName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	secretName    = regexp.MustCompile(`(?i)(PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|(API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|JWT)_?KEY)$`)
@@ -36,6 +37,7 @@ var (
 	zoneID        = regexp.MustCompile(`^Z[A-Z0-9]{1,31}$`)
 	vpcID         = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
 	subnetID      = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
+	groupID       = regexp.MustCompile(`^sg-[0-9a-f]+$`)
 	plainPath     = regexp.MustCompile(`^/[A-Za-z0-9/_.~-]*$`) // it becomes part of a shell command
 	statuses      = regexp.MustCompile(`^([1-5]([0-9]{2}|[xX]{2}))( *, *[1-5]([0-9]{2}|[xX]{2}))*$`)
 	headerName    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
@@ -218,6 +220,7 @@ func (c *checker) database(cfg *Config) {
 		c.rejectFor("database.app", d.App, "a name that is not the owner's: the app must not be able to change the schema")
 	}
 	c.between("database.port", d.Port, 1150, 65535)
+	c.access(d)
 	if d.SessionImage != "" {
 		c.image("database.sessionImage", d.SessionImage)
 	}
@@ -226,9 +229,48 @@ func (c *checker) database(cfg *Config) {
 	}
 }
 
+// access checks how the database is reached, and that nothing is said about the other way.
+func (c *checker) access(d Database) {
+	c.oneOf("database.access", d.Access, Session, Direct)
+	if d.AccessPort != 0 {
+		c.between("database.accessPort", d.AccessPort, 1024, 65535)
+	}
+	for i, from := range d.Inbound {
+		block, err := netip.ParsePrefix(from)
+		valid := err == nil && block.Addr().Is4() && block == block.Masked() && block.Bits() > 0 || groupID.MatchString(from)
+		if !valid || slices.Contains(d.Inbound[:i], from) {
+			c.reject(fmt.Sprintf("database.inbound[%d]", i), from)
+		}
+	}
+	switch d.Access {
+	case Session:
+		if len(d.Inbound) > 0 {
+			c.rejectFor("database.inbound", d.Inbound, "nothing, unless database.access is direct: a session comes from the tasks, which are let in")
+		}
+	case Direct:
+		if d.PreviewReads {
+			c.rejectFor("database.previewReads", d.PreviewReads, "false, unless database.access is session: a preview that needs no session always looks")
+		}
+		if d.AccessPort != 0 {
+			c.rejectFor("database.accessPort", d.AccessPort, "0, unless database.access is session")
+		}
+	}
+}
+
 func (c *checker) migration(m Migration) {
 	if len(m.Command) == 0 || strings.TrimSpace(m.Command[0]) == "" {
 		c.reject("migration.command", m.Command)
+	}
+	if len(m.Downgrade) == 0 || strings.TrimSpace(m.Downgrade[0]) == "" {
+		c.reject("migration.downgrade", m.Downgrade)
+	}
+	c.optional("migration.downgradeTo", m.DowngradeTo, revisionName)
+	switch {
+	case m.Image == "":
+	case m.DowngradeTo == "":
+		c.rejectFor("migration.image", m.Image, "nothing without migration.downgradeTo: forward, the release migrates itself")
+	default:
+		c.image("migration.image", m.Image)
 	}
 	if !strings.HasPrefix(m.Directory, "/") || strings.ContainsFunc(m.Directory, unicode.IsControl) {
 		c.reject("migration.directory", m.Directory)

@@ -6,6 +6,8 @@ import (
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/ecs"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"plan-charge/config"
 )
 
 // AccessArgs are the inputs of an Access.
@@ -22,7 +24,15 @@ type Access struct {
 
 	TaskDefinitionARN pulumi.StringOutput
 	Owned             Owned
+
+	ready []pulumi.CustomResource
 }
+
+// Ready is the task definition and what its tasks need to start and to let a session in.
+func (a *Access) Ready() []pulumi.CustomResource { return a.ready }
+
+// AccessFamily is the task definition's name without its revision.
+func AccessFamily(names config.Names) string { return names.Name("access") }
 
 // NewAccess declares the task definition and its roles.
 func NewAccess(ctx *pulumi.Context, name string, args *AccessArgs, opts ...pulumi.ResourceOption) (*Access, error) {
@@ -47,6 +57,7 @@ func NewAccess(ctx *pulumi.Context, name string, args *AccessArgs, opts ...pulum
 	if err != nil {
 		return nil, err
 	}
+	a.ready = append(a.ready, shell)
 	if pull := pullRights(image); len(pull) > 0 {
 		rights, err := iam.NewRolePolicy(ctx, name+"-execution-rights", &iam.RolePolicyArgs{
 			Name: pulumi.String("start-tasks"), Role: execution.ID(), Policy: pulumi.String(policy(pull...)),
@@ -55,6 +66,7 @@ func NewAccess(ctx *pulumi.Context, name string, args *AccessArgs, opts ...pulum
 			return nil, err
 		}
 		a.Owned.right(execution, rights)
+		a.ready = append(a.ready, rights)
 	} else {
 		a.Owned.role(execution)
 	}
@@ -70,7 +82,7 @@ func NewAccess(ctx *pulumi.Context, name string, args *AccessArgs, opts ...pulum
 		return nil, err
 	}
 	definition, err := ecs.NewTaskDefinition(ctx, name+"-task", &ecs.TaskDefinitionArgs{
-		Family:                  pulumi.String(names.Name("access")),
+		Family:                  pulumi.String(AccessFamily(names)),
 		RequiresCompatibilities: pulumi.ToStringArray([]string{"FARGATE"}),
 		NetworkMode:             pulumi.String("awsvpc"),
 		Cpu:                     pulumi.String("256"), // the smallest that Fargate has
@@ -86,6 +98,6 @@ func NewAccess(ctx *pulumi.Context, name string, args *AccessArgs, opts ...pulum
 	if err != nil {
 		return nil, err
 	}
-	a.TaskDefinitionARN = definition.Arn
+	a.TaskDefinitionARN, a.ready = definition.Arn, append(a.ready, definition)
 	return a, ctx.RegisterResourceOutputs(a, pulumi.Map{"taskDefinition": a.TaskDefinitionARN})
 }

@@ -34,20 +34,22 @@ type Credentials struct {
 type Database struct {
 	pulumi.ResourceState
 
-	Instance *rds.Instance
-	Address  pulumi.StringOutput
-	Port     pulumi.IntOutput
-	Name     string
-	Owner    Credentials // RDS's master user: owns the schema
-	App      Credentials // reads and writes rows
-	Owned    Owned
+	Instance   *rds.Instance
+	Identifier string
+	Address    pulumi.StringOutput
+	Port       pulumi.IntOutput
+	Name       string
+	Owner      Credentials // RDS's master user: owns the schema
+	App        Credentials // reads and writes rows
+	Owned      Owned
 
-	reachable pulumi.CustomResource // from the tasks
+	reachable pulumi.CustomResource   // from the tasks
+	inbound   []pulumi.CustomResource // from elsewhere
 }
 
 // Ready is the instance and the way to it.
 func (d *Database) Ready() []pulumi.CustomResource {
-	return []pulumi.CustomResource{d.Instance, d.reachable}
+	return append([]pulumi.CustomResource{d.Instance, d.reachable}, d.inbound...)
 }
 
 // NewDatabase declares the RDS instance and chooses both roles' passwords.
@@ -93,6 +95,27 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 	}
 	d.Owned.group(group)
 	d.Owned.rule(fromTasks)
+	for _, from := range db.Inbound {
+		rule := &ec2.SecurityGroupRuleArgs{
+			Type:            pulumi.String("ingress"),
+			Description:     pulumi.String("PostgreSQL from where database.inbound says"),
+			SecurityGroupId: group.ID(),
+			Protocol:        pulumi.String("tcp"),
+			FromPort:        pulumi.Int(db.Port),
+			ToPort:          pulumi.Int(db.Port),
+		}
+		if strings.Contains(from, "/") {
+			rule.CidrBlocks = pulumi.ToStringArray([]string{from})
+		} else {
+			rule.SourceSecurityGroupId = pulumi.String(from)
+		}
+		let, err := ec2.NewSecurityGroupRule(ctx, name+"-from-"+strings.ReplaceAll(from, "/", "-"), rule, pulumi.Parent(d))
+		if err != nil {
+			return nil, err
+		}
+		d.inbound = append(d.inbound, let)
+		d.Owned.rule(rule)
+	}
 	subnets, err := rds.NewSubnetGroup(ctx, name+"-subnets", &rds.SubnetGroupArgs{
 		Name:        pulumi.String(identifier),
 		Description: pulumi.String("Private subnets"),
@@ -190,7 +213,7 @@ func NewDatabase(ctx *pulumi.Context, name string, args *DatabaseArgs, opts ...p
 		return nil, err
 	}
 
-	d.Address, d.Port, d.Name = d.Instance.Address, d.Instance.Port, db.Name
+	d.Identifier, d.Address, d.Port, d.Name = identifier, d.Instance.Address, d.Instance.Port, db.Name
 	d.Owner, d.App = Credentials{db.Owner, owner}, Credentials{db.App, app}
 	return d, ctx.RegisterResourceOutputs(d, pulumi.Map{"address": d.Address, "port": d.Port})
 }

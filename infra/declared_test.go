@@ -118,6 +118,21 @@ func TestCloudIsReachedAsConfigured(t *testing.T) {
 	is(t, p["aws"], "arn:aws:iam::123456789012:role/deployer", "assumeRole", "roleArn")
 }
 
+// Besides the tasks only who is listed may connect to the database, each by a rule that stays where another one goes.
+func TestInbound(t *testing.T) {
+	if p := program(t, nil); p["database-from-10.8.0.0-16"] != nil {
+		t.Error("somebody is let in who is not listed")
+	}
+	p := program(t, map[string]string{"database": `{"access":"direct","inbound":["10.8.0.0/16","sg-0a1"]}`})
+	is(t, p["database-from-10.8.0.0-16"], "10.8.0.0/16", "cidrBlocks", 0)
+	is(t, p["database-from-sg-0a1"], "sg-0a1", "sourceSecurityGroupId")
+	for _, name := range []string{"database-from-10.8.0.0-16", "database-from-sg-0a1"} {
+		is(t, p[name], "ingress", "type")
+		is(t, p[name], 5432.0, "fromPort")
+		is(t, p[name], 5432.0, "toPort")
+	}
+}
+
 // The task of a session can carry an agent and nothing else: neither a secret nor a right beyond.
 func TestAccess(t *testing.T) {
 	p := program(t, nil)

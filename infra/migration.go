@@ -49,7 +49,7 @@ func NewMigrationTask(ctx *pulumi.Context, name string, args *MigrationTaskArgs,
 		cpu:        args.Migration.CPU,
 		memory:     args.Migration.Memory,
 		container: map[string]any{
-			"command":          args.Migration.Command,
+			"command":          args.Migration.Words(),
 			"workingDirectory": args.Migration.Directory,
 		},
 		parent:        m,

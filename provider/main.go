@@ -4,11 +4,13 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 
 	p "github.com/pulumi/pulumi-go-provider"
 
+	"plan-charge/internal/lifeline"
 	"plan-charge/provider/internal/contract"
 	"plan-charge/provider/internal/pgdb"
 	"plan-charge/provider/internal/resource"
@@ -20,7 +22,12 @@ import (
 var schema string
 
 func main() {
-	if err := p.RunProvider(context.Background(), contract.Name, contract.Version, provider()); err != nil {
+	// A killed engine tells nobody, and what leads to the database is not to outlive it.
+	ctx, stop := lifeline.Context(context.Background())
+	provider := provider()
+	err := p.RunProvider(ctx, contract.Name, contract.Version, provider)
+	stop()
+	if err := errors.Join(err, provider.Cancel(context.Background())); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

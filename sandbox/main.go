@@ -46,7 +46,7 @@ const usage = `usage: go run ./sandbox COMMAND
   setup              fetch and build everything the sandbox needs, and start nothing
 
 PLAN_CHARGE_CACHE, PLAN_CHARGE_STATE and PLAN_CHARGE_PORT_OFFSET move its cache, its state and its ports.
-PLAN_CHARGE_NETWORK=private makes a sandbox whose database and tasks nothing outside reaches but as in AWS.
+PLAN_CHARGE_NETWORK=open makes a sandbox whose database and tasks everybody on this machine reaches, unlike in AWS.
 PLAN_CHARGE_POSTGRES names a folder whose bin holds PostgreSQL's programs, to use those instead of fetched ones.
 `
 

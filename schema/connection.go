@@ -25,16 +25,30 @@ type Connection struct {
 	Version string
 	// Identity changes when the database is another one at the same address, such as one restored from a snapshot; may be nil.
 	Identity pulumi.StringInput
+	// Way leads there from where the address does not; nil: the address is dialled.
+	Way *Way
 	// Instance is what the database goes with: nothing inside it has to be deleted when it is; may be nil.
 	Instance pulumi.Resource
 }
 
-// seconds that one attempt to connect may take.
-const connectTimeout = 15
+// Way is a session to the database, which the row provider opens at the first connection.
+type Way struct {
+	Route pulumi.StringInput // as the package session writes it
+	// Port on 127.0.0.1 is what the PostgreSQL provider dials, which takes a host and a port only.
+	Port int
+	// DependsOn is what a session needs.
+	DependsOn []pulumi.CustomResource
+}
+
+// seconds that one attempt to connect may take: by address, and by a way that is opened meanwhile.
+const (
+	connectTimeout    = 15
+	connectTimeoutWay = 420
+)
 
 // postgres declares the PostgreSQL provider for this connection.
 func (c Connection) postgres(ctx *pulumi.Context, name string, opts ...pulumi.ResourceOption) (*postgresql.Provider, error) {
-	return postgresql.NewProvider(ctx, name, &postgresql.ProviderArgs{
+	args := &postgresql.ProviderArgs{
 		Host:            c.Host.ToStringOutput(),
 		Port:            c.Port.ToIntOutput().ToIntPtrOutput(),
 		Database:        pulumi.String(c.Database),
@@ -44,12 +58,18 @@ func (c Connection) postgres(ctx *pulumi.Context, name string, opts ...pulumi.Re
 		Superuser:       pulumi.Bool(false), // RDS's master user is none
 		ConnectTimeout:  pulumi.Int(connectTimeout),
 		ExpectedVersion: pulumi.String(c.Version),
-	}, opts...)
+	}
+	if c.Way != nil {
+		args.Host, args.Port = pulumi.String("127.0.0.1"), pulumi.Int(c.Way.Port)
+		args.ConnectTimeout = pulumi.Int(connectTimeoutWay)
+		opts = append(opts, order.After(c.Way.DependsOn...))
+	}
+	return postgresql.NewProvider(ctx, name, args, opts...)
 }
 
 // rows declares the row provider for this connection.
 func (c Connection) rows(ctx *pulumi.Context, name string, opts ...pulumi.ResourceOption) (*pgrows.Provider, error) {
-	return pgrows.NewProvider(ctx, name, &pgrows.ProviderArgs{
+	args := &pgrows.ProviderArgs{
 		Host:           c.Host,
 		Port:           c.Port.ToIntOutput().ToIntPtrOutput(),
 		Database:       pulumi.String(c.Database),
@@ -57,7 +77,12 @@ func (c Connection) rows(ctx *pulumi.Context, name string, opts ...pulumi.Resour
 		Password:       c.Password,
 		SSLMode:        pulumi.String(c.SSLMode),
 		ConnectTimeout: pulumi.Int(connectTimeout),
-	}, opts...)
+	}
+	if c.Way != nil {
+		args.Session = c.Way.Route.ToStringOutput().ToStringPtrOutput()
+		opts = append(opts, order.After(c.Way.DependsOn...))
+	}
+	return pgrows.NewProvider(ctx, name, args, opts...)
 }
 
 // inside are the options of a resource inside the database.

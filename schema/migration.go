@@ -39,6 +39,9 @@ type MigrationArgs struct {
 	LockTimeout       time.Duration // for a statement that keeps others from a table while it waits for it
 	IgnoreObjects     []string      // patterns of the schema's objects that others make
 	Accept            []string      // names of its objects that may differ from what the last migration left
+	// DowngradeTo is the revision that Command goes back to, "" where it goes forward. A snapshot of Instance is taken first.
+	DowngradeTo string
+	Instance    string
 	// Environment is what the command needs besides to reach AWS.
 	Environment map[string]string
 	// DependsOn is what must be there before the task can run.
@@ -124,6 +127,13 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 		"MIGRATE_HEALTH_PATH":       pulumi.String(args.HealthPath),
 		"MIGRATE_KEY":               pulumi.Sprintf("%s %s %d", args.Image, string(command), generation),
 	})
+	if args.DowngradeTo != "" { // else the variables would be a change of every stack
+		environment["MIGRATE_DOWNGRADE_TO"] = pulumi.String(args.DowngradeTo)
+		environment["MIGRATE_SNAPSHOT_OF"] = pulumi.String(args.Instance)
+	}
+	if args.Connection.Way != nil {
+		environment["MIGRATE_SESSION"] = args.Connection.Way.Route
+	}
 	run, err := local.NewCommand(ctx, name+"-run", &local.CommandArgs{
 		Create: pulumi.String("go run ./cmd/plan-charge migrate"),
 		// Any change of the environment, such as a new timeout, is an update, and no reason to migrate.

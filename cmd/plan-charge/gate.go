@@ -118,6 +118,9 @@ Exit codes: 0 equal, 7 different or never reviewed (0 with --ask), 1 it failed.`
 				return errors.New(failure(now.Plan))
 			}
 			equal, text := was.verdict(now)
+			if len(now.Plan.Unseen) > 0 {
+				text += "\n\n**Not all was seen**, so the deployment will find the same out of reach and stop: " + review.Plain(now.Plan.Unseen[0].Message)
+			}
 			environment := "production"
 			if !equal {
 				environment = "production-approval"

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"plan-charge/internal/awsclient"
+	"plan-charge/internal/awsquery"
 	"plan-charge/internal/migrate"
 	"plan-charge/internal/verify"
 )
@@ -42,6 +43,7 @@ standard output is the revision and nothing else. Interrupting it stops the task
 				ECS:     ecs.NewFromConfig(cfg),
 				Logs:    cloudwatchlogs.NewFromConfig(cfg),
 				Secrets: secretsmanager.NewFromConfig(cfg),
+				RDS:     awsquery.New(cfg),
 			}, os.Stderr)
 			if err != nil {
 				return afterMigration(cmd.Context(), cfg, settings.Cluster, err)

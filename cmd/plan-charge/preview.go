@@ -39,8 +39,8 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	}
 }
 
-func (f *stackFlags) engine(out io.Writer) engine.Stack {
-	return engine.Stack{Name: f.stack, Config: f.config, Out: out}
+func (f *stackFlags) engine(out io.Writer) *engine.Stack {
+	return &engine.Stack{Name: f.stack, Config: f.config, Out: out}
 }
 
 // preview foresees a deployment and says where it comes from.
@@ -49,7 +49,12 @@ func (f *stackFlags) preview(cmd *cobra.Command, run actions) (*review.Review, e
 	if err != nil {
 		return nil, err
 	}
-	plan, err := f.engine(cmd.ErrOrStderr()).Preview(cmd.Context())
+	began, stack := time.Now(), f.engine(cmd.ErrOrStderr())
+	plan, err := stack.Preview(cmd.Context())
+	defer func() {
+		own := time.Since(began) - stack.Took
+		fmt.Fprintf(cmd.ErrOrStderr(), "pulumi took %s, the rest of the preview %s\n", stack.Took.Round(time.Millisecond), own.Round(time.Millisecond))
+	}()
 	if err != nil {
 		// It is told in the pull request as any other failure is.
 		plan = &review.Plan{Failed: true, Errors: []review.Problem{{Message: err.Error()}}}
@@ -182,6 +187,7 @@ A comment of a later run is left as it is, which is an error.`,
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), url)
+			fmt.Fprintf(cmd.ErrOrStderr(), "it stands there %s after the preview was made\n", time.Since(r.Meta.Time).Round(time.Second))
 			return nil
 		},
 	}

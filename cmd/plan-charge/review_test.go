@@ -256,6 +256,8 @@ func TestPreviewWithoutTheDatabase(t *testing.T) {
 	out := w.run(0, "preview", "--stack", "sandbox")
 	testkit.Contains(t, "the comment", out, "**Not seen**", "the database cannot be reached", "6 changed")
 	testkit.Contains(t, "calls", w.read("calls"), "preview --refresh=false")
+	w.reviewed()
+	testkit.Contains(t, "the gate", w.run(0, "gate", "--stack", "sandbox", "--head", "abc"), "### As reviewed", "**Not all was seen**", "cannot be reached")
 }
 
 // TestDriftIsOneIssue follows it from nothing to its end.

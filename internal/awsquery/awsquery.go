@@ -33,6 +33,7 @@ type Service struct {
 var (
 	EC2 = Service{Name: "ec2", Version: "2016-11-15"}
 	ELB = Service{Name: "elasticloadbalancing", Version: "2015-12-01"}
+	RDS = Service{Name: "rds", Version: "2014-10-31"}
 	IAM = Service{Name: "iam", Version: "2010-05-08", Global: true}
 )
 

@@ -22,9 +22,10 @@ import (
 // Stack is what the CLI is called for.
 type Stack struct {
 	Name   string
-	Config string    // file with the stack's configuration; empty: the usual one
-	Dir    string    // the project's folder; empty: the current one
-	Out    io.Writer // progress, for people
+	Config string        // file with the stack's configuration; empty: the usual one
+	Dir    string        // the project's folder; empty: the current one
+	Out    io.Writer     // progress, for people
+	Took   time.Duration // so far, by the CLI
 }
 
 // killAfter is how long an interrupted CLI has to come to its end.
@@ -32,7 +33,7 @@ const killAfter = 5 * time.Minute
 
 // Preview foresees an update. Where the database cannot be reached, it is made once more without asking what is there,
 // and what was not seen is part of the plan. The error is for what kept the CLI from telling a plan at all.
-func (s Stack) Preview(ctx context.Context) (*review.Plan, error) {
+func (s *Stack) Preview(ctx context.Context) (*review.Plan, error) {
 	plan, err := s.run(ctx, "preview")
 	if err != nil || !plan.Failed {
 		return plan, err
@@ -51,13 +52,13 @@ func (s Stack) Preview(ctx context.Context) (*review.Plan, error) {
 }
 
 // Up deploys without asking. Its plan says what was done and what failed.
-func (s Stack) Up(ctx context.Context) (*review.Plan, error) {
+func (s *Stack) Up(ctx context.Context) (*review.Plan, error) {
 	return s.run(ctx, "up", "--yes", "--skip-preview")
 }
 
 // Drift asks what is there and changes nothing. What fails because the database is away is left out and told as unseen,
 // so that the rest is looked at.
-func (s Stack) Drift(ctx context.Context) (*review.Plan, error) {
+func (s *Stack) Drift(ctx context.Context) (*review.Plan, error) {
 	plan, err := s.run(ctx, "refresh", "--preview-only")
 	if err != nil || !plan.Failed {
 		return plan, err
@@ -85,7 +86,7 @@ func unreachable(p *review.Plan) []review.Problem {
 }
 
 // run calls the CLI. A plan that failed is no error: it says itself why.
-func (s Stack) run(ctx context.Context, args ...string) (*review.Plan, error) {
+func (s *Stack) run(ctx context.Context, args ...string) (*review.Plan, error) {
 	dir, err := os.MkdirTemp("", "plan-charge-")
 	if err != nil {
 		return nil, err
@@ -102,7 +103,9 @@ func (s Stack) run(ctx context.Context, args ...string) (*review.Plan, error) {
 	cmd.Env = append(os.Environ(), "PULUMI_DEBUG_COMMANDS=true") // for --event-log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = killAfter
+	began := time.Now()
 	ended := cmd.Run()
+	s.Took += time.Since(began)
 	var exit *exec.ExitError
 	if ended != nil && !errors.As(ended, &exit) {
 		return nil, fmt.Errorf("pulumi: %w", ended)

@@ -16,6 +16,9 @@ import (
 // ErrAbandoned is the cause of a context that ended because the process that wanted the work has died.
 var ErrAbandoned = errors.New("the process that started this one has died")
 
+// engineName is what the process of the Pulumi CLI is called.
+const engineName = "pulumi"
+
 // every is how often the ancestors are looked at.
 const every = time.Second
 
@@ -101,7 +104,7 @@ func ancestors(parent int, look finder) chain {
 			break
 		}
 		all = append(all, link{pid: pid, name: p.name})
-		if p.name == "pulumi" {
+		if p.name == engineName {
 			return all
 		}
 		pid = p.parent

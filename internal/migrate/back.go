@@ -24,7 +24,7 @@ func (m *migration) passed(ctx context.Context, left past) (bool, error) {
 		m.history = left.release()
 	}
 	older, ok := m.history.Passed(m.Image, left.revision)
-	if !ok {
+	if !ok || m.DowngradeTo != "" {
 		return false, nil
 	}
 	fmt.Fprintln(m.out, older)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"plan-charge/internal/progress"
+	"plan-charge/internal/session"
 	"plan-charge/internal/versiontable"
 	"plan-charge/internal/wait"
 )
@@ -32,10 +33,18 @@ func lockKey(table versiontable.Table) int64 {
 
 // connect opens the owner's connection. A database that refuses or does not answer is tried again until patience
 // runs out; wrong credentials are not.
-func connect(ctx context.Context, ownerURL string, s Settings, patience time.Duration, p pace, step *progress.Step) (*database, error) {
+func connect(ctx context.Context, ownerURL string, s Settings, way *session.Way, patience time.Duration, p pace, step *progress.Step) (*database, error) {
 	config, err := pgx.ParseConfig(ownerURL)
 	if err != nil {
 		return nil, fmt.Errorf("the owner's database URL in %s: %w", s.SecretARN, err)
+	}
+	if way != nil {
+		if err := way.Ready(ctx); err != nil {
+			return nil, fmt.Errorf("no connection to the database at %s:%d: %w", config.Host, config.Port, err)
+		}
+		config.DialFunc = way.DialContext
+		// The name is the private network's; it is looked up at the way's other end.
+		config.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	}
 	if config.ConnectTimeout == 0 || config.ConnectTimeout > 10*time.Second {
 		config.ConnectTimeout = 10 * time.Second

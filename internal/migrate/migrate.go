@@ -14,10 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/jackc/pgx/v5"
 
 	"plan-charge/internal/progress"
 	"plan-charge/internal/redact"
 	"plan-charge/internal/releases"
+	"plan-charge/internal/session"
 	"plan-charge/internal/tasklog"
 	"plan-charge/internal/versiontable"
 )
@@ -40,6 +42,7 @@ type Clients struct {
 	ECS     ECS
 	Logs    tasklog.API
 	Secrets Secrets
+	RDS     RDS
 }
 
 // ErrNoRevision means that the task succeeded and left no revision behind.
@@ -69,6 +72,7 @@ type migration struct {
 	out  io.Writer
 	hide *redact.Redactor
 	pace pace
+	way  *session.Way // nil: the database's address is dialled
 	db   *database
 	// history is what was deployed here before.
 	history releases.History
@@ -79,6 +83,11 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	defer func() {
+		if m.way != nil {
+			m.way.Close()
+		}
+	}()
 	if err := m.openDatabase(ctx, ownerURL); err != nil {
 		return "", err
 	}
@@ -100,6 +109,11 @@ func (m *migration) run(ctx context.Context) (string, error) {
 	}
 	if passed, err := m.passed(ctx, left); err != nil || passed {
 		return left.revision, err
+	}
+	if m.DowngradeTo != "" && left.revision != m.DowngradeTo {
+		if err := m.snapshot(ctx, left.revision); err != nil {
+			return "", err
+		}
 	}
 	if err := m.runTask(ctx); err != nil {
 		return "", m.explain(m.hintAtStamp(err, left), left.revision)
@@ -133,8 +147,15 @@ func (m *migration) ownerURL(ctx context.Context) (string, error) {
 
 // openDatabase connects and takes the lock.
 func (m *migration) openDatabase(ctx context.Context, ownerURL string) error {
+	if m.Route != nil && m.way == nil {
+		at, err := pgx.ParseConfig(ownerURL)
+		if err != nil {
+			return fmt.Errorf("the owner's database URL in %s: %w", m.SecretARN, err)
+		}
+		m.way = session.NewWay(*m.Route, at.Host, int(at.Port), m.out)
+	}
 	step := progress.Start(m.out, "connect to the database and take the migration lock", 0)
-	db, err := connect(ctx, ownerURL, m.Settings, m.pace.patience, m.pace, step)
+	db, err := connect(ctx, ownerURL, m.Settings, m.way, m.pace.patience, m.pace, step)
 	if err == nil {
 		if err = db.lock(ctx, m.pace, step); err != nil {
 			db.close()
@@ -164,6 +185,9 @@ func (m *migration) finish(ctx context.Context, ownerURL string, left past) (str
 	if after == "" {
 		return "", fmt.Errorf("the task exited with code 0, but in %s: %w; does its command migrate this database?",
 			m.VersionTable, ErrNoRevision)
+	}
+	if m.DowngradeTo != "" && after != m.DowngradeTo {
+		return "", fmt.Errorf("the task exited with code 0, but left %s, and migration.downgradeTo is %s; does its command go back that far?", after, m.DowngradeTo)
 	}
 	return after, m.settle(ctx, left, after)
 }

@@ -556,6 +556,46 @@ func TestDatabaseConnectionLostMeanwhile(t *testing.T) {
 	testkit.Contains(t, "progress", out.String(), "connecting again")
 }
 
+// A lock that goes with its connection lets no second migration in: another deployer who gets it waits for the task that
+// runs, and the first takes the lock again before it reads what its task left.
+func TestLostLockLetsNobodyMigrateBeside(t *testing.T) {
+	c := newCloud(t, freshURL(t))
+	other := make(chan error, 1)
+	var said testkit.Buffer
+	c.script = func(f *fakeTask) {
+		f.status("RUNNING")
+		if c.count("RunTask") > 1 {
+			migrated(t, "0002")
+			f.exit(0)
+			return
+		}
+		sql(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'plan-charge migrate'`)
+		go func() {
+			_, err := run(context.Background(), testSettings(), c.clients(), &said, fast())
+			other <- err
+		}()
+		for deadline := time.Now().Add(30 * time.Second); !strings.Contains(said.String(), "earlier run"); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("the other deployer does not wait for the task that runs:\n%s", said.String())
+				break
+			}
+		}
+		if n := c.count("RunTask"); n != 1 {
+			t.Errorf("%d migrations at once", n)
+		}
+		migrated(t, "0002")
+		f.exit(0)
+	}
+	var out testkit.Buffer
+	if _, err := run(context.Background(), testSettings(), c.clients(), &out, fast()); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	testkit.Contains(t, "progress", out.String(), "connecting again")
+	if err := <-other; err != nil {
+		t.Errorf("the other: %v\n%s", err, said.String())
+	}
+}
+
 func TestDatabaseThatCannotBeReached(t *testing.T) {
 	p := fast()
 	p.patience = 200 * time.Millisecond

@@ -7,6 +7,7 @@ import (
 
 	"plan-charge/internal/env"
 	"plan-charge/internal/schemaobjects"
+	"plan-charge/internal/session"
 	"plan-charge/internal/versiontable"
 )
 
@@ -22,13 +23,16 @@ type Settings struct {
 	LogStreamPrefix string
 	SecretARN       string // the secret that holds the owner's database URL
 	VersionTable    versiontable.Table
-	Timeout         time.Duration // for everything: waiting for others, the task, reading the revision
-	LockTimeout     time.Duration // for a statement that keeps others from a table while it waits for it
-	Image           string        // that the task definition runs, as it was configured
-	Key             string        // what the migration depends on: image, command and generation; may be empty
-	UnlessDone      bool          // do nothing when the last migration was one for this Key and what it left is still there
-	IgnoreObjects   []string      // patterns of the schema's objects that are not compared with what the last migration left
-	Accept          []string      // names of those that may differ from it, and become part of what this one leaves
+	Timeout         time.Duration  // for everything: waiting for others, the task, reading the revision
+	LockTimeout     time.Duration  // for a statement that keeps others from a table while it waits for it
+	Image           string         // that the task definition runs, as it was configured
+	DowngradeTo     string         // the revision that Command goes back to; empty: it goes forward
+	SnapshotOf      string         // the RDS instance that is copied before a downgrade
+	Key             string         // what the migration depends on: image, command and generation; may be empty
+	UnlessDone      bool           // do nothing when the last migration was one for this Key and what it left is still there
+	IgnoreObjects   []string       // patterns of the schema's objects that are not compared with what the last migration left
+	Accept          []string       // names of those that may differ from it, and become part of what this one leaves
+	Route           *session.Route // of a session to the database; nil: its address is dialled
 }
 
 // What bounds a migration, and its waits for tables, when nothing else is said.
@@ -55,6 +59,15 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		Key:             r.Optional("MIGRATE_KEY", ""),
 	}
 	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)
+	if s.DowngradeTo = r.Optional("MIGRATE_DOWNGRADE_TO", ""); s.DowngradeTo != "" {
+		s.SnapshotOf = r.Required("MIGRATE_SNAPSHOT_OF", "an RDS instance's identifier", "plan-charge-prod-db")
+	}
+	if route := r.Optional("MIGRATE_SESSION", ""); route != "" {
+		var err error
+		if s.Route, err = session.ParseRoute(route); err != nil {
+			r.Mistake("MIGRATE_SESSION", fmt.Sprintf("what %v", err), "the route of a session as JSON, or nothing", `{"stack": "plan-charge-prod", …}`)
+		}
+	}
 	objects(r, "MIGRATE_IGNORE_OBJECTS", schemaobjects.AllowedPattern, `["table public.cache_*"]`, &s.IgnoreObjects, schemaobjects.ValidPattern)
 	objects(r, "MIGRATE_ACCEPT", schemaobjects.AllowedName, `["table public.users"]`, &s.Accept, schemaobjects.ValidName)
 

@@ -155,6 +155,9 @@ func (b *builder) step(m apitype.StepEventMetadata, op string) {
 	key := m.URN
 	if op == Delete && m.Old != nil && m.Old.Delete {
 		key += "#leftover" // of a replacement that did not come to its end
+		if again, ok := again[m.Type]; ok {
+			op = again
+		}
 	}
 	delete(b.same, key)
 	i, ok := b.steps[key]

@@ -25,6 +25,7 @@ type Drift struct {
 	Stack      string    `json:"stack"`
 	Drift      []Differs `json:"drift"`
 	Unseen     []Problem `json:"notSeen"`
+	Noted      []Problem `json:"noted"`      // what a provider warns of, which no deployment changes
 	NotCovered []string  `json:"notCovered"` // types that nobody can look at
 	Errors     []Problem `json:"errors"`
 	Failed     bool      `json:"failed"`
@@ -47,6 +48,11 @@ func NewDrift(p *Plan) *Drift {
 	d := &Drift{Project: p.Project, Stack: p.Stack, Unseen: p.Unseen, Errors: p.Errors, Failed: p.Failed, Looked: p.Same, NotCovered: p.Blind}
 	for _, s := range p.Drift {
 		d.add(s)
+	}
+	for _, w := range p.Warnings {
+		if w.URN != "" && !slices.Contains(p.Unseen, w) && !slices.Contains(d.Noted, w) {
+			d.Noted = append(d.Noted, w)
+		}
 	}
 	slices.SortFunc(d.Drift, func(a, b Differs) int {
 		return strings.Compare(a.URN+"\x00"+a.Property, b.URN+"\x00"+b.Property)
@@ -115,6 +121,9 @@ func (d *Drift) Table() string {
 	for _, u := range d.Unseen {
 		fmt.Fprintf(&b, "not seen: %s\n", inOneLine(u))
 	}
+	for _, n := range d.Noted {
+		fmt.Fprintf(&b, "noted: %s\n", inOneLine(n))
+	}
 	if len(d.NotCovered) > 0 {
 		fmt.Fprintf(&b, "not covered, because nothing can be asked: %s\n", strings.Join(d.NotCovered, ", "))
 	}
@@ -164,11 +173,10 @@ const mostRows = 60
 func (d *Drift) IssueBody(run string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s**\n\n%s", plain(d.Summary()), d.List())
-	if len(d.Unseen) > 0 {
-		b.WriteString("\n**Not seen**\n\n")
-		for _, u := range d.Unseen[:min(len(d.Unseen), mostRows)] {
-			fmt.Fprintf(&b, "- %s\n", code(clipped(inOneLine(u), longest)))
-		}
+	problems(&b, "Not seen", d.Unseen)
+	problems(&b, "Noted, and changed by no deployment", d.Noted)
+	if len(d.NotCovered) > 0 {
+		fmt.Fprintf(&b, "\n**Not covered**, because nothing can be asked: %s.\n", codes(d.NotCovered))
 	}
 	fmt.Fprintf(&b, "\n**Two ways out.** To take it back: `pulumi up --stack %s`. To keep it: write what was found into `Pulumi.%s.yaml` or the program, merge that, and deploy; nothing is left to change then.\n", d.Stack, d.Stack)
 	b.WriteString("\nThis issue closes by itself when a look finds all as declared, and only when all was seen.")
@@ -176,6 +184,17 @@ func (d *Drift) IssueBody(run string) string {
 		fmt.Fprintf(&b, " [The last look](%s).", run)
 	}
 	return b.String()
+}
+
+// problems lists what was said, in Markdown, under a title.
+func problems(b *strings.Builder, title string, all []Problem) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n**%s**\n\n", title)
+	for _, p := range all[:min(len(all), mostRows)] {
+		fmt.Fprintf(b, "- %s\n", code(clipped(inOneLine(p), longest)))
+	}
 }
 
 // List is what differs, in Markdown.

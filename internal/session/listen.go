@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
+	"time"
 )
 
 // Listener is a loopback port that leads through a session, for programs that take a host and a port only. Where the
@@ -18,7 +18,9 @@ type Listener struct {
 	// Port is where it listens, on 127.0.0.1.
 	Port int
 
-	session  *Session
+	dial     func(context.Context) (net.Conn, error)
+	greet    func(net.Conn, string) bool // answers who asks which way this is; says whether a connection through it follows
+	out      io.Writer
 	listener net.Listener
 	cancel   context.CancelFunc
 	all      sync.WaitGroup
@@ -26,15 +28,25 @@ type Listener struct {
 
 // Listen opens a port; 0 picks a free one.
 func (s *Session) Listen(port int) (*Listener, error) {
-	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("port %d is in use by another program ('ss -ltnp sport = :%d' names it): leave --port out to get a free one, or name another", port, port)
+	dial := func(ctx context.Context) (net.Conn, error) { return s.DialContext(ctx, "tcp", s.Address()) }
+	greet := func(c net.Conn, _ string) bool {
+		_, _ = io.WriteString(c, answerNo+"\n") // who has gone needs no answer
+		return false
 	}
+	l, err := listen(port, dial, greet, s.out)
+	if inUse(err) {
+		return nil, fmt.Errorf("port %d is in use by %s: leave --port out to get a free one, or name another", port, holder(port))
+	}
+	return l, err
+}
+
+func listen(port int, dial func(context.Context) (net.Conn, error), greet func(net.Conn, string) bool, out io.Writer) (*Listener, error) {
+	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	one := &Listener{Port: l.Addr().(*net.TCPAddr).Port, session: s, listener: l, cancel: cancel}
+	one := &Listener{Port: l.Addr().(*net.TCPAddr).Port, dial: dial, greet: greet, out: out, listener: l, cancel: cancel}
 	one.all.Go(func() { one.accept(ctx) })
 	return one, nil
 }
@@ -49,19 +61,43 @@ func (l *Listener) accept(ctx context.Context) {
 	}
 }
 
+// firstWords is how long a client has to say its first words. PostgreSQL's speak first.
+const firstWords = 30 * time.Second
+
 func (l *Listener) serve(ctx context.Context, c net.Conn) {
 	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
 	if !mine(c.RemoteAddr().(*net.TCPAddr), l.Port) {
-		fmt.Fprintf(l.session.out, "refused a connection of another user from %s\n", c.RemoteAddr())
+		fmt.Fprintf(l.out, "refused a connection of another user from %s\n", c.RemoteAddr())
 		return
 	}
-	far, err := l.session.DialContext(ctx, "tcp", l.session.Address())
+	// Only what is asked for something opens a session: who looks whether the port is open asks nothing.
+	c.SetReadDeadline(time.Now().Add(firstWords))
+	first := make([]byte, packetHead)
+	if _, err := io.ReadFull(c, first); err != nil {
+		return
+	}
+	if string(first) == greeting {
+		line, err := readLine(c)
+		if err != nil || !l.greet(c, line) {
+			return
+		}
+		first = nil
+	}
+	c.SetReadDeadline(time.Time{})
+	far, err := l.dial(ctx)
 	if err != nil {
-		fmt.Fprintln(l.session.out, "a connection failed:", err)
+		fmt.Fprintln(l.out, "a connection failed:", err)
+		if first != nil {
+			refuse(c, first, fmt.Errorf("no connection to the database: %w", err))
+		}
 		return
 	}
 	defer far.Close()
-	defer context.AfterFunc(ctx, func() { c.Close(); far.Close() })()
+	defer context.AfterFunc(ctx, func() { far.Close() })()
+	if _, err := far.Write(first); err != nil {
+		return
+	}
 	var both sync.WaitGroup
 	both.Go(func() {
 		_, _ = io.Copy(far, c) // who waits for the rest sees the end
@@ -69,10 +105,24 @@ func (l *Listener) serve(ctx context.Context, c net.Conn) {
 	})
 	_, err = io.Copy(c, far)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
-		fmt.Fprintln(l.session.out, "a connection ended:", err)
+		fmt.Fprintln(l.out, "a connection ended:", err)
 	}
 	c.Close()
 	both.Wait()
+}
+
+// readLine reads up to a newline, and not a byte more. What is longer is no line of ours.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	for one := make([]byte, 1); len(line) < 1024; line = append(line, one[0]) {
+		if _, err := io.ReadFull(r, one); err != nil {
+			return "", err
+		}
+		if one[0] == '\n' {
+			return string(line), nil
+		}
+	}
+	return "", errors.New("a line without an end")
 }
 
 // Close closes the port and its connections.

@@ -61,7 +61,7 @@ func TestListenRefusesOtherUsers(t *testing.T) {
 	}
 	defer l.Close()
 	for user, want := range map[uint32]string{0: "a connection failed", 65534: "refused a connection of another user"} {
-		connect := exec.Command("bash", "-c", fmt.Sprintf("read -r _ < /dev/tcp/127.0.0.1/%d", l.Port))
+		connect := exec.Command("bash", "-c", fmt.Sprintf("exec 3<>/dev/tcp/127.0.0.1/%d; printf 'a startup message' >&3; read -r _ <&3", l.Port))
 		connect.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
 		if out, err := connect.CombinedOutput(); err == nil {
 			t.Errorf("a closed session answers: %s", out)

@@ -24,7 +24,7 @@ import (
 type Settings struct {
 	Stack          string // what tasks are marked with, so that runs of one stack share them: letters, digits, - and _
 	Cluster        string
-	TaskDefinition string // ARN: of a task with a shell and a role for ECS Exec
+	TaskDefinition string // ARN, or family for its newest: of a task with a shell and a role for ECS Exec
 	Container      string
 	Subnets        []string
 	SecurityGroups []string
@@ -68,17 +68,22 @@ type pace struct {
 // Open finds or starts the task and opens the channel. Progress goes to out. Close the session in the end, even after the
 // ctx of this call has ended.
 func Open(ctx context.Context, cfg aws.Config, settings Settings, out io.Writer) (*Session, error) {
-	if settings.Idle == 0 {
-		settings.Idle = Idle
-	}
-	s := &Session{
-		settings: settings, cfg: cfg, ecs: ecs.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg), out: out,
-		pace: pace{poll: time.Second, task: 5 * time.Minute, agent: 2 * time.Minute, late: time.Minute},
-	}
+	s := newSession(cfg, settings, out)
 	if _, err := s.live(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// newSession opens nothing before the first connection.
+func newSession(cfg aws.Config, settings Settings, out io.Writer) *Session {
+	if settings.Idle == 0 {
+		settings.Idle = Idle
+	}
+	return &Session{
+		settings: settings, cfg: cfg, ecs: ecs.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg), out: out,
+		pace: pace{poll: time.Second, task: 5 * time.Minute, agent: 2 * time.Minute, late: time.Minute},
+	}
 }
 
 // Address is where the session leads.
@@ -133,7 +138,12 @@ func (s *Session) live(ctx context.Context) (*channel, error) {
 }
 
 // Close ends the session, and the task where nobody else uses it.
-func (s *Session) Close() {
+func (s *Session) Close() { s.end(true) }
+
+// Leave ends the session, and leaves the task to whoever comes next, or to end by itself.
+func (s *Session) Leave() { s.end(false) }
+
+func (s *Session) end(stop bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -146,7 +156,9 @@ func (s *Session) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	s.channel.close(ctx)
-	s.release(ctx, s.channel.task, s.channel.id)
+	if stop {
+		s.release(ctx, s.channel.task, s.channel.id)
+	}
 }
 
 // until repeats what may yet come right, until it does, fails for good or its time is over.

@@ -37,6 +37,12 @@ func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:
 // startedBy marks the stack's tasks.
 func (s Settings) startedBy() string { return "session-" + s.Stack }
 
+// runs says whether a task definition's ARN is the one that is to run.
+func (s Settings) runs(definition string) bool {
+	family, _, _ := strings.Cut(lastPart(definition), ":")
+	return definition == s.TaskDefinition || family == s.TaskDefinition
+}
+
 // task returns a task whose agent runs: one of the stack that is there, if reuse says so, or a new one.
 func (s *Session) task(ctx context.Context, reuse bool) (*task, error) {
 	if reuse {
@@ -80,7 +86,7 @@ func (s *Session) running(ctx context.Context) (string, error) {
 	}
 	for _, t := range found.Tasks {
 		// Of another release it may have other rights or another network.
-		if aws.ToString(t.TaskDefinitionArn) == s.settings.TaskDefinition && t.EnableExecuteCommand &&
+		if s.settings.runs(aws.ToString(t.TaskDefinitionArn)) && t.EnableExecuteCommand &&
 			slices.Contains([]string{"PROVISIONING", "PENDING", "ACTIVATING", "RUNNING"}, aws.ToString(t.LastStatus)) {
 			return aws.ToString(t.TaskArn), nil
 		}

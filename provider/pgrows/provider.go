@@ -40,6 +40,8 @@ type ProviderArgs struct {
 	SSLRootCert pulumi.StringPtrInput
 	// ConnectTimeout in seconds, 10 unless given.
 	ConnectTimeout pulumi.IntPtrInput
+	// Session is the route of a session to a private database, as JSON; without it Host is dialled.
+	Session pulumi.StringPtrInput
 }
 
 type providerArgs struct {
@@ -51,6 +53,7 @@ type providerArgs struct {
 	SSLMode        *string `pulumi:"sslMode"`
 	SSLRootCert    *string `pulumi:"sslRootCert"`
 	ConnectTimeout *int    `pulumi:"connectTimeout"`
+	Session        *string `pulumi:"session"`
 }
 
 // ElementType gives Pulumi the inputs' keys and types.

@@ -40,6 +40,31 @@ func TestABoxKeepsItsPorts(t *testing.T) {
 	}
 }
 
+func TestABoxKeepsItsNetwork(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	t.Setenv(EnvState, dir)
+	t.Setenv(EnvNetwork, NetworkPrivate)
+	first, err := Open()
+	if err != nil || !first.WantsPrivate() || first.NetworkNow().Kind != NetworkOpen {
+		t.Fatalf("%+v, %v", first, err) // it is open as long as it never ran
+	}
+	t.Setenv(EnvNetwork, NetworkOpen)
+	if again, err := Open(); err != nil || !again.WantsPrivate() {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if err := os.WriteFile(first.File("settings.json"), []byte(`{"ports": {}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(EnvNetwork, NetworkPrivate)
+	if before, err := Open(); err != nil || before.WantsPrivate() {
+		t.Errorf("one of before there was a choice: %+v, %v", before, err)
+	}
+	t.Setenv(EnvNetwork, "closed")
+	if _, err := Open(); err == nil || !strings.Contains(err.Error(), EnvNetwork+`: found "closed", allowed is private or open`) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestATakenPortIsNamed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	NetworkOpen    = "open"    // this machine's loopback device
 
 	// DefaultNetwork is that of a sandbox that is made without a word about it.
-	DefaultNetwork = NetworkOpen
+	DefaultNetwork = NetworkPrivate
 )
 
 func networkAsked() (string, error) {

@@ -277,8 +277,8 @@ var serviceChanges = []change{
 
 // pinAgain makes the version that the task definition names the secret's current one.
 func pinAgain(b *box) {
-	secret, pinned, _ := strings.Cut(b.id("service-url-value"), "|")
-	answer, err := b.call("secretsmanager", "GetSecretValue", `{"SecretId":"`+secret+`"}`)
+	secret, pinned, _ := strings.Cut(b.console.ID("service-url-value"), "|")
+	answer, err := b.console.Call("secretsmanager", "GetSecretValue", `{"SecretId":"`+secret+`"}`)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ type box struct {
 	site    testbed.Site
 	url     string // of the database, as its owner
 	process testbed.Container
-	ids     map[string]string // of the stack's resources, by name
+	console *testbed.Console
 }
 
 func TestDrift(t *testing.T) {
@@ -52,7 +52,7 @@ func TestDrift(t *testing.T) {
 	b := &box{Box: testbed.NewBox(t), t: t}
 	b.Must(b.Run(25*time.Minute, "up"))
 	b.site, b.process = b.Site(), b.Database()
-	b.url = b.Connect().Config().ConnString()
+	b.url, b.console = b.Connect().Config().ConnString(), b.Console(b.site)
 	if asked == "" {
 		together(t, b)
 		return
@@ -130,7 +130,7 @@ func page(before string, made map[string]string) string {
 
 // together makes all changes at once: one refresh has to name each of them, and one `up` to heal them all.
 func together(t *testing.T, b *box) {
-	b.readIDs()
+	b.console.Look()
 	var made []change
 	var before []string
 	for _, s := range sections {
@@ -167,13 +167,14 @@ func together(t *testing.T, b *box) {
 func (b *box) in(t *testing.T) *box {
 	now := *b
 	now.Box, now.t = b.With(t), t
+	now.console = b.console.With(now.Box)
 	return &now
 }
 
 // try makes a change, looks what becomes of it, and returns its row of the table.
 func (c change) try(t *testing.T, all *box) string {
 	b := all.in(t)
-	b.readIDs()
+	b.console.Look()
 	before, began := c.look(b), time.Now()
 	viewer := testbed.Watch(b.site.Status)
 	defer func() { viewer.Stop() }()

@@ -167,7 +167,13 @@ func (b *box) sessions(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(out.Sessions)
+	n := 0
+	for _, one := range out.Sessions {
+		if strings.HasPrefix(aws.ToString(one.Target), "ecs:plan-charge-sandbox-cluster_") { // not the second stack's
+			n++
+		}
+	}
+	return n
 }
 
 // wantNoWay wants no task and no session left.

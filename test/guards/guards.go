@@ -140,7 +140,7 @@ var gating = []guard{
 	},
 	{
 		"the image that triggers it is the stack's", "wiring.go",
-		`Image:             pulumi.String(cfg.Image),`, `Image:             pulumi.String("latest"),`,
+		`Image:             pulumi.String(cfg.MigrationImage()),`, `Image:             pulumi.String("latest"),`,
 		whole, "TestMigrationRunsWhatIsDeployed",
 	},
 	{
@@ -234,6 +234,16 @@ var gating = []guard{
 		"an image whose revision the database has moved past is rolled out without migrating", "internal/migrate/migrate.go",
 		notMigrated, `err != nil || passed && false {`,
 		migrate, "TestBackAndForth",
+	},
+	{
+		"a downgrade that is asked for takes a snapshot first", "internal/migrate/migrate.go",
+		`if m.DowngradeTo != "" && left.revision != m.DowngradeTo {`, `if false {`,
+		migrate, "TestADowngradeThatIsAskedForTakesASnapshotFirst",
+	},
+	{
+		"a downgrade goes to the revision that was named and no other", "internal/migrate/migrate.go",
+		`if m.DowngradeTo != "" && after != m.DowngradeTo {`, `if false {`,
+		migrate, "TestADowngradeThatIsAskedForTakesASnapshotFirst",
 	},
 	{
 		"a downgrade never happens unasked", "internal/migrate/migrate.go",
@@ -831,9 +841,69 @@ var access = []guard{
 		"./sandbox/ssm", "TestAgentSeesThatItsClientIsDead",
 	},
 	{
+		"a preview opens no session to the database", "internal/session/way.go",
+		"	if w.Preview {\n		return nil, ErrPreview\n	}\n	s, err := w.live(ctx)", "	s, err := w.live(ctx)",
+		"./sandbox/ssm", "TestAPreviewOpensNothing",
+	},
+	{
+		"commands of two deployers do not share what ends with one of them", "internal/session/way.go",
+		`fmt.Sprintf("%s %s %d", w.route.Stack, w.address, w.Command)`, `fmt.Sprintf("%s %s", w.route.Stack, w.address)`,
+		"./sandbox/ssm", "TestTwoCommandsDoNotBreakEachOther",
+	},
+	{
+		"a command that does without the database leaves nothing running meanwhile", "internal/session/way.go",
+		"	w.session, w.busy = nil, make(chan struct{})\n	w.mu.Unlock()\n	s.Close()", "	w.session, w.busy = nil, make(chan struct{})\n	w.mu.Unlock()\n	s.Leave()",
+		"./sandbox/ssm", "TestAWayRests",
+	},
+	{
+		"a port that another program has gets no password", "internal/session/way.go",
+		"	case err != nil:\n		if took, _ := w.take(); took {", "	case false:\n		if took, _ := w.take(); took {",
+		"./sandbox/ssm", "TestAPortThatIsTakenIsNamed",
+	},
+	{
+		"a cancelled statement ends on the server behind a session, too", "internal/session/way.go",
+		`func (n *named) RemoteAddr() net.Addr { return farEnd(n.address) }`, ``,
+		"./sandbox/ssm", "TestAStatementIsCancelledThroughAWay",
+	},
+	{
+		"what was under way when a session is lost is not written a second time", "provider/internal/pgdb/database.go",
+		"		if !errors.As(err, &pg) || (pg.Code", "		var lost *lostError\n		if errors.As(err, &lost) && tries < 2 {\n			continue\n		}\n		if !errors.As(err, &pg) || (pg.Code",
+		database, "TestALostConnectionRepeatsReadingAlone",
+	},
+	{
+		"a lost lock lets no second migration run beside the first", "internal/migrate/migrate.go",
+		"	if err := m.waitForOthers(ctx); err != nil {\n		return \"\", err\n	}\n", "",
+		migrate, "TestLostLockLetsNobodyMigrateBeside",
+	},
+	{
+		"nothing of a release is in what the providers reach the database by", "wiring.go",
+		`TaskDefinition: infra.AccessFamily(cfg.Names), Container`, `TaskDefinition: infra.AccessFamily(cfg.Names) + ":1", Container`,
+		whole, "TestSessionLeadsEverything",
+	},
+	{
 		"a command gets the password by its environment alone, and no other database's", "cmd/plan-charge/db.go",
 		`"PGHOST", "PGHOSTADDR",`, `"PGHOST",`,
 		"./cmd/plan-charge", "TestLoginGoesByEnvironment",
+	},
+	{
+		"in the sandbox's private network a database is reached by whom its security groups admit", "sandbox/vpc/vpc.go",
+		`if !n.admitted(ctx, from, Party{Address: d.address, Database: d.id}, d.port) {`, `if false {`,
+		"./sandbox/vpc", "TestOnlyWhoIsAdmittedReachesTheDatabase",
+	},
+	{
+		"in the sandbox's private network a task is reached by whom its security groups admit", "sandbox/vpc/vpc.go",
+		`if i == nil || !n.admitted(ctx, from, i.party, int(to.Port())) {`, `if i == nil {`,
+		"./sandbox/vpc", "TestATaskIsReachedByWhomItsGroupNames",
+	},
+	{
+		"in the sandbox's private network both ends' security groups have to admit a connection", "sandbox/gateway/groups.go",
+		`return in && out`, `return in || out`,
+		"./sandbox/gateway", "TestGroupsOfBothEnds",
+	},
+	{
+		"nothing of the sandbox's private network is left when its background process is killed", "sandbox/engine/image.go",
+		`vpc.EndWithParent(cmd.SysProcAttr, syscall.SIGKILL)`, `_ = vpc.EndWithParent`,
+		"./sandbox/engine", "TestNothingIsLeftOfAPrivateNetwork",
 	},
 }
 
@@ -887,5 +957,10 @@ var reviews = []guard{
 		"a fork's change runs without login, secrets and rights", ".github/workflows/preview.yml",
 		"    if: github.event.pull_request.head.repo.full_name == github.repository\n", "",
 		workflows, "TestForksGetNoRights",
+	},
+	{
+		"a role is taken from its own environments alone", "rights/trust-deployer.json",
+		`"StringEquals"`, `"StringLike"`,
+		workflows, "TestRolesTrustEnvironmentsAlone",
 	},
 }

@@ -12,6 +12,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -368,6 +371,51 @@ func TestBackToAnOlderImage(t *testing.T) {
 		if ran := strings.Contains(stderr.String(), "start a migration task"); ran == strings.Contains(stderr.String(), ": not migrated") {
 			t.Errorf("%s: a task ran: %v\n%s", step.version, ran, stderr)
 		}
+	}
+}
+
+// TestDowngradeThatIsAskedFor goes back a revision with Alembic as it is, and forth again.
+func TestDowngradeThatIsAskedFor(t *testing.T) {
+	a := start(t)
+	cloud, err := url.Parse(a.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	rds := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // the account has no instance
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case bytes.Contains(body, []byte("Action=CreateDBSnapshot")):
+			taken++
+			io.WriteString(w, "<R/>")
+		case bytes.Contains(body, []byte("Action=DescribeDBSnapshots")):
+			io.WriteString(w, "<R><DescribeDBSnapshotsResult><DBSnapshots><DBSnapshot><Status>available</Status></DBSnapshot></DBSnapshots></DescribeDBSnapshotsResult></R>")
+		default:
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			httputil.NewSingleHostReverseProxy(cloud).ServeHTTP(w, r)
+		}
+	}))
+	defer rds.Close()
+	down := []string{"AWS_ENDPOINT_URL=" + rds.URL, "MIGRATE_DOWNGRADE_TO=0003", "MIGRATE_SNAPSHOT_OF=db"}
+	for _, step := range []struct {
+		version, command, revision string
+		extra                      []string
+		snapshots                  int
+		says                       []string
+	}{
+		{"1.1.0", "!alembic upgrade head", "0004", nil, 0, nil},
+		{"1.0.0", "!alembic downgrade 0003", "", down, 1, []string{"Can't locate revision identified by '0004'", "the image does not know 0004"}},
+		{"1.1.0", "!alembic downgrade 0003", "0003", down, 2, []string{"snapshot db-before-downgrade-", "Running downgrade 0004 -> 0003", "revision 0004 -> 0003"}},
+		{"1.1.0", "!alembic downgrade 0003", "0003", down, 2, []string{"revision 0003 -> 0003"}},
+		{"1.0.0", "!alembic upgrade head", "0003", nil, 2, []string{"revision 0003 -> 0003"}},
+		{"1.1.0", "!alembic upgrade head", "0004", nil, 2, []string{"Running upgrade 0003 -> 0004"}},
+	} {
+		cmd, stdout, stderr := a.command("sample-"+step.version, step.command, append([]string{"MIGRATE_SECRET_ARN=sample-url", "MIGRATE_IMAGE=sample:" + step.version}, step.extra...)...)
+		err := cmd.Run()
+		if (err == nil) != (step.revision != "") || strings.TrimSpace(stdout.String()) != step.revision || taken != step.snapshots {
+			t.Fatalf("%s %s: %v, standard output %q, %d snapshots\n%s", step.version, step.command, err, stdout, taken, stderr)
+		}
+		check(t, stderr.String(), step.says...)
 	}
 }
 

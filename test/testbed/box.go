@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -114,6 +115,19 @@ func (b *Box) Pulumi(args ...string) Result {
 		b.t.Fatal(err)
 	}
 	return show("pulumi", cmd)
+}
+
+// Type types any command in the sandbox's environment, with more variables.
+func (b *Box) Type(env []string, name string, args ...string) Result {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	cmd, err := b.Inside(ctx, name, args...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, env...)
+	return show(filepath.Base(name), cmd)
 }
 
 // silence measures how long nothing is said. The dots with which the CLI passes the time say nothing.

@@ -87,6 +87,16 @@ func free(port int) bool {
 	return true
 }
 
+// Open tells whether somebody listens on a port of this machine.
+func Open(port int) bool {
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
 var (
 	claiming sync.Mutex
 	claimed  []*os.File // open, and so locked, as long as this process lives

@@ -54,10 +54,20 @@ func (d *Database) Glance(ctx context.Context, f func(context.Context, pgx.Tx) e
 	return d.run(ctx, patience, f, false)
 }
 
-// Look runs f in a transaction that is always rolled back.
+// Look runs f in a transaction that is always rolled back, and once more where its connection is lost: nothing was written.
 func (d *Database) Look(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
-	return d.run(ctx, 0, f, false)
+	err := d.run(ctx, 0, f, false)
+	var lost *lostError
+	if errors.As(err, &lost) {
+		err = d.run(ctx, 0, f, false)
+	}
+	return err
 }
+
+// lostError is one of a connection that is no more.
+type lostError struct{ error }
+
+func (e *lostError) Unwrap() error { return e.error }
 
 // giveWay is how long Change tries again where PostgreSQL gave way to another transaction, and firstPause about how long it
 // waits before the second try; each later pause is twice as long.
@@ -103,6 +113,9 @@ func (d *Database) run(ctx context.Context, wait time.Duration, f func(context.C
 	defer tx.Rollback(context.WithoutCancel(ctx))
 	watch := d.watch(ctx, conn.Conn().PgConn().PID())
 	err = watch.explain(f(ctx, tx))
+	if err != nil && conn.Conn().IsClosed() && ctx.Err() == nil {
+		return &lostError{err}
+	}
 	if err != nil || !commit {
 		return err
 	}
@@ -131,6 +144,12 @@ func (d *Database) until(ctx context.Context) (context.Context, context.CancelFu
 func (d *Database) acquire(ctx context.Context, wait time.Duration) (*pgxpool.Conn, error) {
 	pool, err := d.open()
 	if err != nil {
+		return nil, err
+	}
+	if err := d.settings.ready(ctx); err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.lastFailure, d.failedAt = err, time.Now()
 		return nil, err
 	}
 	if wait > 0 {

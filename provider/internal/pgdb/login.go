@@ -16,6 +16,9 @@ func (s Settings) Login(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
 	cfg := pool.ConnConfig
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()

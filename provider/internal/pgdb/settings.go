@@ -2,6 +2,7 @@ package pgdb
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -26,6 +27,15 @@ type Settings struct {
 	// LockTimeout is how long a statement waits for a lock, 60 s unless set: what somebody holds locked makes an error, not an
 	// endless wait.
 	LockTimeout time.Duration
+	// Way leads to the server; nil: its address is dialled.
+	Way Way
+}
+
+// Way opens connections to a server that its address does not lead to.
+type Way interface {
+	// Ready waits, longer than for a connection, until DialContext opens connections.
+	Ready(context.Context) error
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // SSLModes are the values that SSLMode may have, as libpq names them.
@@ -76,6 +86,11 @@ func (s Settings) config() (*pgxpool.Config, error) {
 	cfg.ConnConfig.ConnectTimeout = s.ConnectTimeout
 	if s.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	if s.Way != nil {
+		cfg.ConnConfig.DialFunc = s.Way.DialContext
+		// The name is the private network's; it is looked up at the way's other end.
+		cfg.ConnConfig.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	}
 	cfg.ConnConfig.RuntimeParams = maps.Clone(session)
 	cfg.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(cmp.Or(s.LockTimeout, defaultLockTimeout).Milliseconds(), 10)

@@ -43,6 +43,18 @@ func (s Settings) unreachable(err error) error {
 	return &UnreachableError{Address: s.Address(), Reason: reason, Err: err}
 }
 
+// ready opens the way to the server, if there is one to open.
+func (s Settings) ready(ctx context.Context) error {
+	if s.Way == nil {
+		return nil
+	}
+	err := s.Way.Ready(ctx)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return &UnreachableError{Address: s.Address(), Reason: err.Error(), Err: err}
+}
+
 // message is what an error says without values.
 func message(err error) string {
 	var pg *pgconn.PgError

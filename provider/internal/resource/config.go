@@ -15,6 +15,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
+	"plan-charge/internal/session"
 	"plan-charge/provider/internal/pgdb"
 )
 
@@ -30,6 +31,7 @@ type Config struct {
 	SSLMode        *string `pulumi:"sslMode,optional"`
 	SSLRootCert    *string `pulumi:"sslRootCert,optional"`
 	ConnectTimeout *int    `pulumi:"connectTimeout,optional"`
+	Session        *string `pulumi:"session,optional"`
 }
 
 var configDocs = map[string]doc{
@@ -44,6 +46,10 @@ var configDocs = map[string]doc{
 		`"certs/rds.pem"`,
 	},
 	"connectTimeout": {"Seconds to wait for a connection.", `15`},
+	"session": {
+		"Route of a session through a one-off ECS task to a private database, as JSON; without it the host is dialled. While a command runs, its port on 127.0.0.1 leads to the database too.",
+		`"{\"stack\":\"app-prod\",\"region\":\"eu-west-3\",\"cluster\":\"app-prod\",\"taskDefinition\":\"app-prod-access\",\"container\":\"app\",\"subnets\":[\"subnet-0a1\"],\"securityGroups\":[\"sg-0a1\"],\"port\":15432}"`,
+	},
 }
 
 // Annotate describes the configuration in the schema.
@@ -52,6 +58,18 @@ func (c *Config) Annotate(a infer.Annotator) {
 	a.SetDefault(&c.Port, 5432)
 	a.SetDefault(&c.SSLMode, "require")
 	a.SetDefault(&c.ConnectTimeout, 10)
+}
+
+// wayOf is the way that a checked configuration names; nil where the host is dialled.
+func wayOf(inputs property.Map) *session.Way {
+	if !inputs.Get("session").IsString() || !inputs.Get("host").IsString() || !inputs.Get("port").IsNumber() {
+		return nil
+	}
+	route, err := session.ParseRoute(inputs.Get("session").AsString())
+	if err != nil {
+		return nil // the check has refused it
+	}
+	return session.NewWay(*route, inputs.Get("host").AsString(), int(inputs.Get("port").AsNumber()), os.Stderr)
 }
 
 func (c Config) settings() pgdb.Settings {
@@ -79,7 +97,7 @@ func checkConfig(inputs property.Map) (property.Map, []p.CheckFailure) {
 	refuse := func(key, reason string, args ...any) {
 		failures = append(failures, p.CheckFailure{Property: key, Reason: fmt.Sprintf(reason, args...)})
 	}
-	known := []string{"host", "port", "database", "username", "password", "sslMode", "sslRootCert", "connectTimeout"}
+	known := []string{"host", "port", "database", "username", "password", "sslMode", "sslRootCert", "connectTimeout", "session"}
 	for key := range inputs.AllStable {
 		if !slices.Contains(known, key) && key != "version" && key != "pluginDownloadURL" && !strings.HasPrefix(key, "__") {
 			refuse(key, "is not a setting of this provider; there are %s", strings.Join(known, ", "))
@@ -137,6 +155,11 @@ func checkConfig(inputs property.Map) (property.Map, []p.CheckFailure) {
 	if file, ok := text("sslRootCert"); ok && file != "" {
 		if _, err := os.Stat(file); err != nil {
 			refuse("sslRootCert", "cannot be read: %v", err)
+		}
+	}
+	if route, ok := text("session"); ok {
+		if _, err := session.ParseRoute(route); err != nil {
+			refuse("session", "%v", err)
 		}
 	}
 	if password := inputs.Get("password"); !password.IsNull() {

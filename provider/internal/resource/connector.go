@@ -9,7 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
+	"plan-charge/internal/session"
 	"plan-charge/provider/internal/pgdb"
 )
 
@@ -18,6 +20,7 @@ type connector struct {
 	open func(pgdb.Settings) Store
 
 	mu       sync.Mutex
+	way      *session.Way // nil: the host is dialled
 	store    Store
 	warned   bool
 	provider string // the URN of the provider, "" where it is not known
@@ -37,12 +40,44 @@ func (c *connector) urn() string {
 }
 
 func (c *connector) get(ctx context.Context) Store {
+	settings := c.settings(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.store == nil {
-		c.store = c.open(infer.GetConfig[Config](ctx).settings())
+		c.store = c.open(settings)
 	}
 	return c.store
+}
+
+// settings are those of the configuration, and how it is reached.
+func (c *connector) settings(ctx context.Context) pgdb.Settings {
+	settings := infer.GetConfig[Config](ctx).settings()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.way != nil {
+		settings.Way = c.way
+	}
+	return settings
+}
+
+// lead opens the port that leads to the database, where the configuration has a session. The session itself waits for a
+// connection.
+func (c *connector) lead(inputs property.Map) error {
+	way := wayOf(inputs)
+	if way == nil {
+		return nil
+	}
+	if err := way.Listen(); err != nil {
+		way.Close()
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.way != nil {
+		c.way.Close()
+	}
+	c.way = way
+	return nil
 }
 
 func (c *connector) close() {
@@ -50,6 +85,9 @@ func (c *connector) close() {
 	defer c.mu.Unlock()
 	if c.store != nil {
 		c.store.Close()
+	}
+	if c.way != nil {
+		c.way.Close()
 	}
 }
 

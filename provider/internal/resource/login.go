@@ -34,7 +34,7 @@ type attempt struct {
 
 // try logs in as the role does.
 func (l *Login) try(ctx context.Context, args LoginArgs) attempt {
-	settings := infer.GetConfig[Config](ctx).settings()
+	settings := l.connector.settings(ctx)
 	settings.Username, settings.Password = args.Username, args.Password
 	err := settings.Login(ctx)
 	var refusal *pgconn.PgError

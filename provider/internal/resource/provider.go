@@ -65,7 +65,10 @@ func New(open func(pgdb.Settings) Store) p.Provider {
 			return fmt.Errorf("the provider's setting %s %s", failures[0].Property, failures[0].Reason)
 		}
 		req.Args = inputs
-		return configure(ctx, req)
+		if err := configure(ctx, req); err != nil {
+			return err
+		}
+		return c.lead(inputs)
 	}
 	return provider
 }

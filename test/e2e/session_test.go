@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"plan-charge/internal/session"
+	sandboxes "plan-charge/sandbox/box"
+	"plan-charge/test/testbed"
+)
+
+// everyWayIn are the tasks for sessions that ECS remembers, the ended ones too.
+func (b *box) everyWayIn() map[string]bool {
+	b.t.Helper()
+	all := map[string]bool{}
+	for _, status := range []ecstypes.DesiredStatus{ecstypes.DesiredStatusRunning, ecstypes.DesiredStatusStopped} {
+		out, err := ecs.NewFromConfig(b.AWS()).ListTasks(b.t.Context(), &ecs.ListTasksInput{
+			Cluster: aws.String("plan-charge-sandbox-cluster"), StartedBy: aws.String("session-plan-charge-sandbox"), DesiredStatus: status,
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, arn := range out.TaskArns {
+			all[arn] = true
+		}
+	}
+	return all
+}
+
+// oneSession is what a plain up costs, the preview before it included, and it leaves nothing that listens.
+func oneSession(t *testing.T, b *box) {
+	before := b.everyWayIn()
+	b.Must(b.Pulumi("up", "--yes", "--expect-no-changes"))
+	started := 0
+	for arn := range b.everyWayIn() {
+		if !before[arn] {
+			started++
+		}
+	}
+	if started > 1 {
+		t.Errorf("it started %d tasks", started)
+	}
+	if b.sessions(t) != 0 {
+		t.Error("a session is left")
+	}
+	if port := session.LoopbackPort("plan-charge-sandbox"); testbed.Open(port) {
+		t.Errorf("port %d is open after the command", port)
+	}
+}
+
+const previewReads = "    previewReads: true\n"
+
+// previewWithoutSession is one that may not look: it starts no task, says so and how to go on, and compares with what was
+// read last.
+func previewWithoutSession(t *testing.T, b *box) {
+	before := len(b.everyWayIn())
+	quiet := b.Changed(previewReads, "")
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--config-file", quiet))
+	r := b.Pulumi("preview", "--config-file", quiet)
+	if r.Code == 0 {
+		t.Error("a preview that could not look is green")
+	}
+	testbed.WantIn(t, r.Out, "no connection to ", "a preview opens no session", "database.previewReads", "--refresh=false")
+	during := len(b.everyWayIn())
+	changed := b.Changed(previewReads, "", "name: NDA Partners", "name: NDA Partners SAS")
+	r = b.Must(b.Pulumi("preview", "--refresh=false", "--diff", "--config-file", changed))
+	testbed.WantIn(t, r.Out, `name: "NDA Partners" => "NDA Partners SAS"`, "could not")
+	if n := len(b.everyWayIn()); n != during {
+		t.Errorf("a preview started %d tasks", n-during)
+	}
+	if during > before+1 {
+		t.Errorf("one update and a preview started %d tasks", during-before)
+	}
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
+}
+
+// directFromOutside is what the program did before it opened sessions: the database's name means nothing out here.
+func directFromOutside(t *testing.T, b *box) {
+	b.wantPrivateNetwork(t)
+	r := b.Pulumi("up", "--yes", "--skip-preview", "--refresh=false", "--config-file", b.Changed(previewReads, "    access: direct\n"))
+	if r.Code == 0 || !strings.Contains(r.Out, "no such host") {
+		t.Error("a database in a private network is reached from outside")
+	}
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--refresh=false"))
+	b.WantNoDrift()
+}
+
+// wantPrivateNetwork skips what nothing can show where the system has no network of its own for the sandbox.
+func (b *box) wantPrivateNetwork(t *testing.T) {
+	t.Helper()
+	if n := b.NetworkNow(); n.Kind != sandboxes.NetworkPrivate {
+		t.Skip(n.Why)
+	}
+}
