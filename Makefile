@@ -72,8 +72,9 @@ replay: ## build the incident on the sandbox, and watch one `pulumi up` heal it
 fuzz: ## every fuzz target for half a minute
 	./test/fuzz.sh 30s
 
-bench: ## the sandbox's figures, each beside its bound
+bench: ## the sandbox's figures, each beside its bound, and those of the rows beside the same by hand
 	go run ./bench
+	go run ./bench/rows
 
 stop:
 	go run ./sandbox stop

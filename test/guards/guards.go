@@ -667,6 +667,11 @@ var rows = []guard{
 		provider, "TestARefreshWithoutTheFile",
 	},
 	{
+		"a table that is not as the last update left it is not green", "provider/internal/pgdb/file.go",
+		`return t, now == digest, nil`, `return t, true, nil`,
+		provider, "TestLifeOfRowsFromAFile",
+	},
+	{
 		"rows from a file need a table of which nothing belongs to another resource", "provider/internal/pgdb/file.go",
 		`if t.isOver(spec, Row{}, c) {`, `if c.owner != "" {`,
 		provider, "TestATableWithRowsFromAFileBelongsToOneResource/two stacks",
