@@ -166,7 +166,7 @@ func TestNothingIsLeftOfAPrivateNetwork(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill()
+	defer func() { _ = cmd.Process.Kill() }() // the test's own, ended or not
 	d := connect(t, dir)
 	d.await()
 	if status, body := d.call("POST", "/images/create?fromImage=postgres&tag=15-alpine", nil); status != 200 || strings.Contains(string(body), "error") {

@@ -2,6 +2,7 @@ package vpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -151,8 +152,7 @@ func device(request uint, ifr *unix.Ifreq) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	return unix.IoctlIfreq(fd, request, ifr)
+	return errors.Join(unix.IoctlIfreq(fd, request, ifr), unix.Close(fd))
 }
 
 // Rights makes a process one that can have private networks. Root can already; an ordinary user can in a user namespace, in
