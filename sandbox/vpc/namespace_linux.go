@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,101 +19,102 @@ func init() { runtime.LockOSThread() }
 // namespace is a network namespace with a thread of this process in it. The kernel removes it when the thread and all
 // processes in it have ended.
 type namespace struct {
-	work  chan func()
+	work  chan func() // done by the thread that made it
+	dials chan func() // done by another, which opens sockets
 	ended chan struct{}
-
-	mu   sync.Mutex
-	file *os.File // its handle, for threads that open a socket in it; guarded by mu
 }
 
 // newNamespace makes a namespace, with another /etc/hosts.
 func newNamespace(hosts string) (*namespace, error) {
-	s := &namespace{work: make(chan func()), ended: make(chan struct{})}
+	s := &namespace{work: make(chan func()), dials: make(chan func()), ended: make(chan struct{})}
 	entered := make(chan error)
+	var handle *os.File
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine, and with it what it has started
-		err := s.enter(hosts)
+		var err error
+		handle, err = enter(hosts)
 		entered <- err
 		if err != nil {
 			return
 		}
-		for {
-			select {
-			case f := <-s.work:
-				f()
-			case <-s.ended:
-				return
-			}
-		}
+		s.serve(s.work)
 	}()
 	if err := <-entered; err != nil {
 		return nil, err
 	}
+	defer handle.Close()
+	go func() {
+		runtime.LockOSThread()
+		err := unix.Setns(int(handle.Fd()), unix.CLONE_NEWNET)
+		entered <- err
+		if err == nil {
+			s.serve(s.dials)
+		}
+	}()
+	if err := <-entered; err != nil {
+		s.close()
+		return nil, fmt.Errorf("enter the network namespace: %w", err)
+	}
 	return s, nil
 }
 
-func (s *namespace) enter(hosts string) error {
+func (s *namespace) serve(work chan func()) {
+	for {
+		select {
+		case f := <-work:
+			f()
+		case <-s.ended:
+			return
+		}
+	}
+}
+
+// enter takes the thread into a new namespace and returns that one's handle.
+func enter(hosts string) (*os.File, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("no network namespace can be made here (unshare: %w)", err)
+		return nil, fmt.Errorf("no network namespace can be made here (unshare: %w)", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("no mount namespace can be made here (mount: %w)", err)
+		return nil, fmt.Errorf("no mount namespace can be made here (mount: %w)", err)
 	}
 	if err := unix.Mount(hosts, "/etc/hosts", "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("no /etc/hosts of its own can be had here (mount: %w)", err)
+		return nil, fmt.Errorf("no /etc/hosts of its own can be had here (mount: %w)", err)
 	}
 	if err := up(); err != nil {
-		return fmt.Errorf("bring up the loopback device: %w", err)
+		return nil, fmt.Errorf("bring up the loopback device: %w", err)
 	}
 	// An ordinary user has got rights over the namespace, which its processes need not have.
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return err
+		return nil, err
 	}
-	var err error
-	s.file, err = os.Open("/proc/thread-self/ns/net")
-	return err
+	return os.Open("/proc/thread-self/ns/net")
 }
 
 // do runs f in the namespace.
-func (s *namespace) do(f func() error) error {
+func (s *namespace) do(f func() error) error { return s.on(s.work, f) }
+
+func (s *namespace) on(thread chan func(), f func() error) error {
 	done := make(chan error, 1)
 	select {
-	case s.work <- func() { done <- f() }:
+	case thread <- func() { done <- f() }:
 		return <-done
 	case <-s.ended:
 		return net.ErrClosed
 	}
 }
 
-// dial opens a connection in the namespace, beside what its own thread does: on a thread that ends with it, because an
-// ordinary user's cannot come back.
+// dial opens a connection in the namespace. One that hangs hinders no process from starting.
 func (s *namespace) dial(ctx context.Context, address string) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		runtime.LockOSThread()
-		s.mu.Lock()
-		err := unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET)
-		s.mu.Unlock()
-		if err != nil {
-			done <- result{err: fmt.Errorf("enter the private network: %w", err)}
-			return
-		}
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp4", address)
-		done <- result{conn, err}
-	}()
-	r := <-done
-	return r.conn, r.err
+	var conn net.Conn
+	err := s.on(s.dials, func() (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp4", address)
+		return err
+	})
+	return conn, err
 }
 
 func (s *namespace) close() {
 	close(s.ended)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.file.Close()
 }
 
 // up brings up the loopback device of the thread's namespace.
