@@ -25,7 +25,7 @@ format: ## as the linter wants it
 	$(LINT) fmt
 
 test: setup unit ## everything that CI runs; what mostly waits goes side by side, and not beside what computes
-	$(MAKE) -j3 e2e rollouts some-faults
+	$(MAKE) -j4 e2e rollouts some-drift some-faults
 
 setup:
 	go run -v ./sandbox setup
@@ -50,7 +50,7 @@ rollouts: setup ## deployments that fail, seen from outside
 review: setup ## from a pull request to its deployment, and drift, with a server that stands for GitHub; writes docs/drift-said.md
 	PLAN_CHARGE_TABLE=$(CURDIR)/docs/drift-said.md go test -v -count=1 -timeout 60m ./test/review
 
-some-drift: setup ## a few of the changes by hand below
+some-drift: setup ## what somebody may change by hand, all at once
 	go test -v -count=1 -timeout 60m ./test/drift
 
 drift: setup ## everything that somebody may change by hand; writes docs/drift.md (PLAN_CHARGE_DRIFT=Rows a part of it)

@@ -132,7 +132,7 @@ func deploy(ctx *pulumi.Context) error {
 	ctx.Export("databaseAddress", database.Address)
 	ctx.Export("databasePort", database.Port)
 	ctx.Export("databaseName", pulumi.String(database.Name))
-	ctx.Export("databaseAccess", databaseAccess(cfg, network, cluster, access))
+	ctx.Export("databaseAccess", databaseAccess(cfg, network, cluster, access, database))
 	ctx.Export("databaseUrlSecret", service.SecretARN)
 	ctx.Export("migrationUrlSecret", task.SecretARN)
 	ctx.Export("revision", migration.Revision)

@@ -146,7 +146,7 @@ func TestSessionLeadsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := session.LoopbackPort("plan-charge-prod")
+	port := session.LoopbackPort("db-ABC")
 	if host, got := p["roles-postgres"].Get("host"), p["roles-postgres"].Get("port"); host != "127.0.0.1" || fmt.Sprint(got) != fmt.Sprint(port) {
 		t.Errorf("the PostgreSQL provider dials %v:%v", host, got)
 	}

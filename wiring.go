@@ -58,7 +58,7 @@ func databaseArgs(cfg *config.Config, network *infra.Network) *infra.DatabaseArg
 // connection is how the program reaches the database, as its owner.
 func connection(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access, database *infra.Database) schema.Connection {
 	return schema.Connection{
-		Way:      way(cfg, network, cluster, access),
+		Way:      way(cfg, network, cluster, access, database),
 		Host:     database.Address,
 		Port:     database.Port,
 		Database: database.Name,
@@ -72,24 +72,20 @@ func connection(cfg *config.Config, network *infra.Network, cluster *infra.Clust
 }
 
 // way leads to the database from anywhere; nil where its address does.
-func way(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access) *schema.Way {
+func way(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access, database *infra.Database) *schema.Way {
 	if cfg.Database.Access != config.Session {
 		return nil
 	}
-	settings, stack := awsSettings(cfg), accessName(cfg)
-	port := cfg.Database.AccessPort
-	if port == 0 {
-		port = session.LoopbackPort(stack)
-	}
+	settings, port := awsSettings(cfg), accessPort(cfg, database)
 	return &schema.Way{
 		Port: port,
 		// The task definition goes by its family: with its revision, every release would change the providers' configuration,
 		// and a preview could compare no rows.
-		Route: pulumi.All(cluster.Name, network.PrivateSubnetIDs, network.TasksGroupID).ApplyT(func(v []any) (string, error) {
+		Route: pulumi.All(cluster.Name, network.PrivateSubnetIDs, network.TasksGroupID, database.Instance.ResourceId, port).ApplyT(func(v []any) (string, error) {
 			route, err := json.Marshal(session.Route{
-				Stack: stack, Region: settings.Region, Profile: settings.Profile, Role: settings.Role,
+				Stack: accessName(cfg), Database: v[3].(string), Region: settings.Region, Profile: settings.Profile, Role: settings.Role,
 				Cluster: v[0].(string), TaskDefinition: infra.AccessFamily(cfg.Names), Container: infra.Container,
-				Subnets: v[1].([]string), SecurityGroups: []string{v[2].(string)}, Port: port, PreviewReads: cfg.Database.PreviewReads,
+				Subnets: v[1].([]string), SecurityGroups: []string{v[2].(string)}, Port: v[4].(int), PreviewReads: cfg.Database.PreviewReads,
 			})
 			return string(route), err
 		}).(pulumi.StringOutput),
@@ -100,11 +96,20 @@ func way(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, acc
 // accessName marks what leads to this stack's database.
 func accessName(cfg *config.Config) string { return cfg.Names.Project + "-" + cfg.Names.Stack }
 
+// accessPort on 127.0.0.1 leads to the database while a command runs.
+func accessPort(cfg *config.Config, database *infra.Database) pulumi.IntOutput {
+	if port := cfg.Database.AccessPort; port != 0 {
+		return pulumi.Int(port).ToIntOutput()
+	}
+	return database.Instance.ResourceId.ApplyT(session.LoopbackPort).(pulumi.IntOutput)
+}
+
 // databaseAccess is what `plan-charge db` has to know to reach the database from outside its network.
-func databaseAccess(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access) pulumi.Map {
+func databaseAccess(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access, database *infra.Database) pulumi.Map {
 	settings := awsSettings(cfg)
 	return pulumi.Map{
 		"name":           pulumi.String(accessName(cfg)),
+		"port":           accessPort(cfg, database),
 		"region":         pulumi.String(settings.Region),
 		"profile":        pulumi.String(settings.Profile),
 		"role":           pulumi.String(settings.Role),

@@ -91,8 +91,8 @@ type Database struct {
 	RecoveryDays int    `json:"recoveryDays" allowed:"0 (secrets are deleted at once) or 7 to 30" example:"7"`
 	// Access is how whatever runs Pulumi reaches the database: through a one-off task, or by itself.
 	Access string `json:"access" allowed:"session (through a one-off task, from anywhere) or direct (from where the private network is reached)" example:"session"`
-	// AccessPort is 0 for one that follows from the stack's name; see LoopbackPort.
-	AccessPort   int  `json:"accessPort" allowed:"0 (one that follows from the stack's name), or 1024 to 65535" example:"15432"`
+	// AccessPort is 0 for one that follows from the database; see LoopbackPort.
+	AccessPort   int  `json:"accessPort" allowed:"0 (one that follows from the database), or 1024 to 65535" example:"15432"`
 	PreviewReads bool `json:"previewReads" allowed:"true (previews open a session too, which takes its rights) or false" example:"false"`
 	// Inbound is who may connect besides the tasks.
 	Inbound []string `json:"inbound" allowed:"IPv4 blocks, each written with its first address, and ids of security groups, each once; no block that is open to everybody" example:"[10.8.0.0/16, sg-0123456789abcdef0]"`

@@ -35,7 +35,7 @@ type Connection struct {
 type Way struct {
 	Route pulumi.StringInput // as the package session writes it
 	// Port on 127.0.0.1 is what the PostgreSQL provider dials, which takes a host and a port only.
-	Port int
+	Port pulumi.IntInput
 	// DependsOn is what a session needs.
 	DependsOn []pulumi.CustomResource
 }
@@ -60,7 +60,7 @@ func (c Connection) postgres(ctx *pulumi.Context, name string, opts ...pulumi.Re
 		ExpectedVersion: pulumi.String(c.Version),
 	}
 	if c.Way != nil {
-		args.Host, args.Port = pulumi.String("127.0.0.1"), pulumi.Int(c.Way.Port)
+		args.Host, args.Port = pulumi.String("127.0.0.1"), c.Way.Port.ToIntOutput().ToIntPtrOutput()
 		args.ConnectTimeout = pulumi.Int(connectTimeoutWay)
 		opts = append(opts, order.After(c.Way.DependsOn...))
 	}

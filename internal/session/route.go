@@ -14,6 +14,7 @@ import (
 // command's environment hold. Nothing in it is secret, or of one machine.
 type Route struct {
 	Stack          string   `json:"stack"`
+	Database       string   `json:"database"` // the instance's resource id, which no other one has
 	Region         string   `json:"region"`
 	Profile        string   `json:"profile,omitempty"`
 	Role           string   `json:"role,omitempty"`
@@ -35,10 +36,11 @@ const (
 	ports     = 15000
 )
 
-// LoopbackPort is a stack's port on the loopback of every machine.
-func LoopbackPort(stack string) int {
+// LoopbackPort is a database's port on the loopback of every machine. It follows from the instance's resource id, because two
+// accounts may have stacks of one name, and a program that takes a port only would land in the other's database.
+func LoopbackPort(database string) int {
 	h := fnv.New32a()
-	h.Write([]byte(stack))
+	h.Write([]byte(database))
 	return firstPort + int(h.Sum32()%ports)
 }
 
@@ -56,6 +58,7 @@ func ParseRoute(text string) (*Route, error) {
 		empty bool
 	}{
 		{"stack", r.Stack == ""},
+		{"database", r.Database == ""},
 		{"region", r.Region == ""},
 		{"cluster", r.Cluster == ""},
 		{"taskDefinition", r.TaskDefinition == ""},

@@ -38,10 +38,11 @@ const (
 	askOpen  = "open"  // open the session, if it is not
 	askGo    = "go"    // what follows goes through it
 
-	answerYes  = "yes"
-	answerNo   = "no"      // another command's
-	answerFree = "refuses" // it opens nothing, and has left the port
-	answerFail = "failed " // and why
+	answerYes   = "yes"
+	answerNo    = "no"        // another command's, to the same database
+	answerOther = "elsewhere" // it leads to another database
+	answerFree  = "refuses"   // it opens nothing, and has left the port
+	answerFail  = "failed "   // and why
 )
 
 // ErrPreview is why a preview reaches no database.
@@ -153,6 +154,8 @@ func (w *Way) take() (bool, error) {
 func (w *Way) greet(c net.Conn, line string) bool {
 	answer, pass := answerYes, false
 	switch verb, ours := strings.CutPrefix(line, w.name()+" "); {
+	case !strings.HasPrefix(line, w.database()):
+		answer = answerOther
 	case w.Preview && !ours: // who deploys has more use for the port
 		w.mu.Lock()
 		if w.listener != nil {
@@ -174,8 +177,11 @@ func (w *Way) greet(c net.Conn, line string) bool {
 	return err == nil && pass
 }
 
-// name tells this way from others.
-func (w *Way) name() string { return fmt.Sprintf("%s %s %d", w.route.Stack, w.address, w.Command) }
+// database is where the way leads, and name tells it from other commands' ways there.
+func (w *Way) database() string {
+	return fmt.Sprintf("%s %s %s ", w.route.Stack, w.route.Database, w.address)
+}
+func (w *Way) name() string { return w.database() + strconv.Itoa(w.Command) }
 
 // ask asks who has the port. The connection is there where the answer is yes; an error means that nobody of ours has it.
 func (w *Way) ask(ctx context.Context, what string) (net.Conn, string, error) {
@@ -202,6 +208,8 @@ func (w *Way) ask(ctx context.Context, what string) (net.Conn, string, error) {
 	case answer == answerYes:
 		c.SetDeadline(time.Time{})
 		return c, answer, nil
+	case answer == answerOther:
+		answer, err = "", errors.New("it leads to another database")
 	case answer != answerNo && answer != answerFree && !strings.HasPrefix(answer, answerFail):
 		answer, err = "", errors.New("it does not answer as this program does")
 	}

@@ -36,6 +36,12 @@ func freePort(t *testing.T) int {
 // ways makes ways of one stack in this account, each as a process of its own would.
 func (a *account) ways(t *testing.T, host, port string) func(command int) *session.Way {
 	t.Helper()
+	to := a.waysTo(t, host, port)
+	return func(command int) *session.Way { return to("db-A", command) }
+}
+
+func (a *account) waysTo(t *testing.T, host, port string) func(database string, command int) *session.Way {
+	t.Helper()
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL": a.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
 	} {
@@ -49,7 +55,8 @@ func (a *account) ways(t *testing.T, host, port string) func(command int) *sessi
 	if _, err := fmt.Sscan(port, &n); err != nil {
 		t.Fatal(err)
 	}
-	return func(command int) *session.Way {
+	return func(database string, command int) *session.Way {
+		route.Database = database
 		w := session.NewWay(route, host, n, t.Output())
 		w.Command = command
 		t.Cleanup(w.Close)
@@ -122,6 +129,20 @@ func TestOneSessionACommand(t *testing.T) {
 	}
 	if len(a.started) != 1 {
 		t.Errorf("the task that was left was not used: %d were started", len(a.started))
+	}
+}
+
+// A port that leads to another database is nobody's way to this one, whatever the stack and the address are called.
+func TestAPortThatLeadsElsewhereIsRefused(t *testing.T) {
+	a := newAccount(t, ssm.Options{})
+	host, port := echo(t)
+	way := a.waysTo(t, host, port)
+	if err := way("db-A", 1).Listen(); err != nil {
+		t.Fatal(err)
+	}
+	other := way("db-B", 1)
+	if err := other.Listen(); err == nil || !strings.Contains(err.Error(), "is in use by") || !strings.Contains(err.Error(), "it leads to another database") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -55,6 +55,7 @@ func TestDeployment(t *testing.T) {
 				day{"RefreshesAreSilent", silence},
 				day{"AnUpCostsOneSession", oneSession},
 				day{"APreviewOpensNoneUnlessItMay", previewWithoutSession},
+				day{"AKilledCommandLeavesOnlyItsTask", killedCommand},
 				day{"NobodyElseReachesTheDatabase", directFromOutside},
 				day{"PeopleReachTheDatabase", peopleReachTheDatabase},
 				day{"RefreshSeesAServiceWithoutTasksAndUpHealsIt", noTasks},

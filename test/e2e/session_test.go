@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
-	"plan-charge/internal/session"
 	sandboxes "plan-charge/sandbox/box"
 	"plan-charge/test/testbed"
 )
@@ -31,6 +34,16 @@ func (b *box) everyWayIn() map[string]bool {
 	return all
 }
 
+// accessPort leads to the first stack's database while a command runs.
+func (b *box) accessPort() int {
+	b.t.Helper()
+	var access struct{ Port int }
+	if err := json.Unmarshal([]byte(b.Must(b.Pulumi("stack", "output", "databaseAccess", "--json", "--stack", "sandbox")).Out), &access); err != nil || access.Port == 0 {
+		b.t.Fatalf("port %d: %v", access.Port, err)
+	}
+	return access.Port
+}
+
 // oneSession is what a plain up costs, the preview before it included, and it leaves nothing that listens.
 func oneSession(t *testing.T, b *box) {
 	before := b.everyWayIn()
@@ -47,8 +60,8 @@ func oneSession(t *testing.T, b *box) {
 	if b.sessions(t) != 0 {
 		t.Error("a session is left")
 	}
-	if port := session.LoopbackPort("plan-charge-sandbox"); testbed.Open(port) {
-		t.Errorf("port %d is open after the command", port)
+	if testbed.Open(b.accessPort()) {
+		t.Errorf("port %d is open after the command", b.accessPort())
 	}
 }
 
@@ -94,5 +107,32 @@ func (b *box) wantPrivateNetwork(t *testing.T) {
 	t.Helper()
 	if n := b.NetworkNow(); n.Kind != sandboxes.NetworkPrivate {
 		t.Skip(n.Why)
+	}
+}
+
+// killedCommand leaves no session and nothing that listens, and its task to the command after it.
+func killedCommand(t *testing.T, b *box) {
+	cmd, err := b.Sandbox.Pulumi(t.Context(), "refresh", "--yes", "--skip-preview")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, time.Minute, "the session to open", func() bool { return b.sessions(t) == 1 })
+	_ = cmd.Process.Kill()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) {
+		t.Fatal("it ended before it was killed:", err)
+	}
+	testbed.Eventually(t, time.Minute, "the session to end", func() bool { return b.sessions(t) == 0 })
+	testbed.Eventually(t, time.Minute, "the port to be closed", func() bool { return !testbed.Open(b.accessPort()) })
+	left := b.everyWayIn()
+	b.Must(b.Pulumi("cancel", "--yes"))
+	b.WantNoDrift()
+	for arn := range b.everyWayIn() {
+		if !left[arn] {
+			t.Error("the command after it started a task of its own")
+		}
 	}
 }

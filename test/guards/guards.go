@@ -847,8 +847,13 @@ var access = []guard{
 	},
 	{
 		"commands of two deployers do not share what ends with one of them", "internal/session/way.go",
-		`fmt.Sprintf("%s %s %d", w.route.Stack, w.address, w.Command)`, `fmt.Sprintf("%s %s", w.route.Stack, w.address)`,
+		`w.database() + strconv.Itoa(w.Command)`, `w.database()`,
 		"./sandbox/ssm", "TestTwoCommandsDoNotBreakEachOther",
+	},
+	{
+		"nobody lands in another account's database of the same name", "internal/session/way.go",
+		`case !strings.HasPrefix(line, w.database()):`, `case false:`,
+		"./sandbox/ssm", "TestAPortThatLeadsElsewhereIsRefused",
 	},
 	{
 		"a command that does without the database leaves nothing running meanwhile", "internal/session/way.go",
