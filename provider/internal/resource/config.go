@@ -48,7 +48,7 @@ var configDocs = map[string]doc{
 	"connectTimeout": {"Seconds to wait for a connection.", `15`},
 	"session": {
 		"Route of a session through a one-off ECS task to a private database, as JSON; without it the host is dialled. While a command runs, its port on 127.0.0.1 leads to the database too.",
-		`"{\"stack\":\"app-prod\",\"region\":\"eu-west-3\",\"cluster\":\"app-prod\",\"taskDefinition\":\"app-prod-access\",\"container\":\"app\",\"subnets\":[\"subnet-0a1\"],\"securityGroups\":[\"sg-0a1\"],\"port\":15432}"`,
+		`"{\"stack\":\"app-prod\",\"database\":\"db-0A1\",\"region\":\"eu-west-3\",\"cluster\":\"app-prod\",\"taskDefinition\":\"app-prod-access\",\"container\":\"app\",\"subnets\":[\"subnet-0a1\"],\"securityGroups\":[\"sg-0a1\"],\"port\":15432}"`,
 	},
 }
 

@@ -344,7 +344,7 @@ func TestMistakesThatShowWithoutADatabase(t *testing.T) {
 		`rows[5].created: row id=2 of table items gives created a value, but that column belongs to the database`,
 		`rows[6].n: row id=3 of table items, column n: the value is a whole number beyond 9007199254740992, whose last digits are lost on the way: write it as a string`,
 		`schema: is not a string`,
-		`tabel: is not an input; there are columns, createdAtColumn, keyColumns, onRemove, rows, schema, softDeleteColumn, table, triggers, updatedAtColumn`,
+		`tabel: is not an input; there are changesFile, columns, createdAtColumn, file, keyColumns, maxDeletes, mode, onRemove, rows, schema, softDeleteColumn, table, triggers, updatedAtColumn`,
 		`updatedAtColumn: is "created", which is in createdAtColumn already`,
 	}, "\n"))
 }
