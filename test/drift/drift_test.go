@@ -57,15 +57,16 @@ func TestDrift(t *testing.T) {
 		together(t, b)
 		return
 	}
-	made := map[string]string{}
-	defer func() { writePage(t, made) }() // also of a run that fails: what is not as it has to be has no row
+	made := map[string]string{} // of a run that fails, too: what is not as it has to be has no row
 	for _, s := range sections {
 		for _, c := range s.changes {
 			if !wanted.MatchString(s.title + ": " + c.what) {
 				continue
 			}
 			made[c.what] = ""
-			if !t.Run(c.what, func(t *testing.T) { made[c.what] = c.try(t, b) }) && !b.restored(t, c) {
+			passed := t.Run(c.what, func(t *testing.T) { made[c.what] = c.try(t, b) })
+			writePage(t, made) // at once: all of it takes an hour, and may be interrupted
+			if !passed && !b.restored(t, c) {
 				t.Fatal("the stack is not as declared any more")
 			}
 		}
@@ -76,6 +77,7 @@ func TestDrift(t *testing.T) {
 		}
 		made[q.after] = ""
 		t.Run("silence after "+q.after, func(t *testing.T) { made[q.after] = b.in(t).silence(q) })
+		writePage(t, made)
 	}
 }
 
