@@ -24,8 +24,9 @@ lint-workflows:
 format: ## as the linter wants it
 	$(LINT) fmt
 
-test: setup unit ## everything that CI runs; what mostly waits goes side by side, and not beside what computes
-	$(MAKE) -j4 e2e rollouts some-drift some-faults
+test: setup unit ## everything that CI runs; what mostly waits goes side by side, two at a time, and not beside what computes
+	$(MAKE) -j2 e2e rollouts
+	$(MAKE) -j2 some-drift some-faults
 
 setup:
 	go run -v ./sandbox setup
