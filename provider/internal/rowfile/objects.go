@@ -12,10 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-var (
-	_ format = (*jsonLines)(nil)
-	_ format = (*yamlList)(nil)
-)
+var _ format = (*objects)(nil)
 
 // object is one row of a file whose rows name their columns.
 type object struct {
@@ -54,14 +51,20 @@ func (r *Reader) place(line int, o object) {
 	}
 }
 
-// jsonLines is an object a line.
-type jsonLines struct {
+// objects are rows that name their columns. Those of the first one are the file's.
+type objects struct {
 	r     *Reader
+	read  func(*objects) (o object, line int, ok bool) // the next row; line is 0 at the end
 	first firstRow
+	ahead []byte // of YAML, the first line of the next row
+	empty bool   // it says that it has no row
 }
 
-func (f *jsonLines) head() ([]string, bool) {
-	o, line, ok := f.object()
+func (f *objects) head() ([]string, bool) {
+	o, line, ok := f.read(f)
+	if f.empty {
+		return slices.Clone(f.r.File.Keys), true
+	}
 	if !ok {
 		if len(f.r.problems) == 0 {
 			f.r.stop(Problem{Rule: "the file has no row"})
@@ -73,13 +76,16 @@ func (f *jsonLines) head() ([]string, bool) {
 	return slices.Clone(o.columns), true
 }
 
-func (f *jsonLines) next() bool {
+func (f *objects) next() bool {
+	if f.empty {
+		return false
+	}
 	if f.first.kept {
 		f.first.kept = false
 		f.r.place(f.first.line, f.first.row)
 		return true
 	}
-	o, line, ok := f.object()
+	o, line, ok := f.read(f)
 	if ok {
 		f.r.place(line, o)
 		return true
@@ -88,8 +94,8 @@ func (f *jsonLines) next() bool {
 	return line > 0 // a line that is refused
 }
 
-// object reads the next line that is not blank; line is 0 at the end.
-func (f *jsonLines) object() (o object, line int, ok bool) {
+// jsonLine reads the next line that is not blank.
+func (f *objects) jsonLine() (o object, line int, ok bool) {
 	r := f.r
 	for {
 		r.buffer = r.buffer[:0]
@@ -149,53 +155,10 @@ func noJSON(err error) error {
 	return fmt.Errorf("is no JSON: %w", err)
 }
 
-// yamlList is a list of objects, each of which begins with "- " at the beginning of a line, so that they can be read one after
-// the other.
-type yamlList struct {
-	r     *Reader
-	first firstRow
-	ahead []byte // the first line of the next row
-	empty bool
-}
-
-func (f *yamlList) head() ([]string, bool) {
-	o, line, ok := f.item()
-	if f.empty {
-		return slices.Clone(f.r.File.Keys), true
-	}
-	if !ok {
-		if len(f.r.problems) == 0 {
-			f.r.stop(Problem{Rule: "the file has no row"})
-		}
-		f.r.fatal = true
-		return nil, false
-	}
-	f.first = firstRow{o, line, true}
-	return slices.Clone(o.columns), true
-}
-
-func (f *yamlList) next() bool {
-	if f.empty {
-		return false
-	}
-	if f.first.kept {
-		f.first.kept = false
-		f.r.place(f.first.line, f.first.row)
-		return true
-	}
-	o, line, ok := f.item()
-	if ok {
-		f.r.place(line, o)
-		return true
-	}
-	f.r.row.Line = max(line, f.r.row.Line+1)
-	return line > 0
-}
-
 // begins says whether a line begins a row.
 func begins(line []byte) bool { return bytes.HasPrefix(line, []byte("- ")) }
 
-func (f *yamlList) stray(line []byte) Problem {
+func (f *objects) stray(line []byte) Problem {
 	return Problem{Line: f.r.line, Value: Cut(strings.ToValidUTF8(strings.TrimRight(string(line), "\r\n"), "?")), Rule: `is no row: the file is a list of objects, each of which begins with "- " at the beginning of a line`}
 }
 
@@ -205,8 +168,9 @@ func between(line []byte) bool {
 	return len(trimmed) == 0 || bytes.HasPrefix(line, []byte("#")) || string(trimmed) == "---"
 }
 
-// item reads the lines of the next row; line is 0 at the end.
-func (f *yamlList) item() (o object, line int, ok bool) {
+// yamlItem reads the lines of the next object of a list. Each begins with "- " at the beginning of a line, so that they can be
+// read one after the other.
+func (f *objects) yamlItem() (o object, line int, ok bool) {
 	r := f.r
 	r.buffer = append(r.buffer[:0], f.ahead...)
 	f.ahead = f.ahead[:0]

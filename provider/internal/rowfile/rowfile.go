@@ -81,10 +81,10 @@ func Cut(text string) string {
 // formats are what a file may be, by the end of its name.
 var formats = map[string]func(*Reader) format{
 	".csv":    func(r *Reader) format { return &csv{r: r} },
-	".jsonl":  func(r *Reader) format { return &jsonLines{r: r} },
-	".ndjson": func(r *Reader) format { return &jsonLines{r: r} },
-	".yaml":   func(r *Reader) format { return &yamlList{r: r} },
-	".yml":    func(r *Reader) format { return &yamlList{r: r} },
+	".jsonl":  func(r *Reader) format { return &objects{r: r, read: (*objects).jsonLine} },
+	".ndjson": func(r *Reader) format { return &objects{r: r, read: (*objects).jsonLine} },
+	".yaml":   func(r *Reader) format { return &objects{r: r, read: (*objects).yamlItem} },
+	".yml":    func(r *Reader) format { return &objects{r: r, read: (*objects).yamlItem} },
 }
 
 // CheckName refuses a name that does not say what the file is.
