@@ -111,6 +111,14 @@ func (w *world) file(rows, changed int) (string, error) {
 	return path, f.Close()
 }
 
+// files are a table, and the same with 100 rows changed.
+func (w *world) files(rows int) (first, second string, err error) {
+	if first, err = w.file(rows, 0); err == nil {
+		second, err = w.file(rows, 100)
+	}
+	return first, second, err
+}
+
 // byHand is what a person would do: COPY, and INSERT … ON CONFLICT of what differs.
 func (w *world) byHand(path string) error {
 	f, err := os.Open(path)
@@ -164,11 +172,7 @@ func (w *world) fresh() error {
 }
 
 func (w *world) speed(rows, runs int) error {
-	first, err := w.file(rows, 0)
-	if err != nil {
-		return err
-	}
-	second, err := w.file(rows, 100)
+	first, second, err := w.files(rows)
 	if err != nil {
 		return err
 	}
@@ -230,11 +234,7 @@ func (w *world) speed(rows, runs int) error {
 
 // memory is the peak of a provider that writes a table, does nothing, refreshes and changes 100 rows.
 func (w *world) memory(rows int) error {
-	first, err := w.file(rows, 0)
-	if err != nil {
-		return err
-	}
-	second, err := w.file(rows, 100)
+	first, second, err := w.files(rows)
 	if err != nil {
 		return err
 	}

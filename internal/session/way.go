@@ -142,7 +142,7 @@ func (w *Way) take() (bool, error) {
 	if w.closed || w.listener != nil {
 		return true, nil
 	}
-	l, err := listen(w.route.Port, func(ctx context.Context) (net.Conn, error) { return w.dial(ctx) }, w.greet, w.out)
+	l, err := listen(w.route.Port, w.dial, w.greet, w.out)
 	if inUse(err) {
 		return false, nil
 	}
@@ -181,6 +181,7 @@ func (w *Way) greet(c net.Conn, line string) bool {
 func (w *Way) database() string {
 	return fmt.Sprintf("%s %s %s ", w.route.Stack, w.route.Database, w.address)
 }
+
 func (w *Way) name() string { return w.database() + strconv.Itoa(w.Command) }
 
 // ask asks who has the port. The connection is there where the answer is yes; an error means that nobody of ours has it.

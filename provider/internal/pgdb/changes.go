@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -163,9 +162,13 @@ func (t *Table) compared(spec Spec, s *staged) []string {
 	return slices.DeleteFunc(t.values(spec, s), func(c string) bool { return !slices.Contains(s.groups[0].update, c) })
 }
 
-// surplus is the part of an SQL statement that finds the rows of the table, called t, which are not in the file.
+// surplus are the rows of the table, called t, that are not in the file, and beyond is the condition that makes them so.
 func (t *Table) surplus(spec Spec, all *staged) string {
-	sql := fmt.Sprintf("%s t WHERE NOT EXISTS (SELECT FROM %s d WHERE %s)", t.Identifier(), all.table, all.onKeys(spec.Keys, "t", "d"))
+	return t.Identifier() + " t WHERE " + t.beyond(spec, all)
+}
+
+func (t *Table) beyond(spec Spec, all *staged) string {
+	sql := "NOT " + t.among(spec, all)
 	if spec.SoftDelete != "" {
 		sql += fmt.Sprintf(" AND t.%s IS NULL", pgx.Identifier{spec.SoftDelete}.Sanitize())
 	}
@@ -177,12 +180,7 @@ func (t *Table) notIn(spec Spec, removal Removal, all *staged) *removed {
 	if removal == Delete {
 		return &removed{"DELETE FROM " + t.surplus(spec, all)}
 	}
-	sets := pgx.Identifier{spec.SoftDelete}.Sanitize() + " = now()"
-	if _, ok := t.Columns[spec.UpdatedAt]; ok {
-		sets += ", " + pgx.Identifier{spec.UpdatedAt}.Sanitize() + " = now()"
-	}
-	_, condition, _ := strings.Cut(t.surplus(spec, all), " t WHERE ")
-	return &removed{fmt.Sprintf("UPDATE %s t SET %s WHERE %s", t.Identifier(), sets, condition)}
+	return &removed{t.softDelete(spec) + " WHERE " + t.beyond(spec, all)}
 }
 
 // reported is a row as the report has it.
@@ -235,7 +233,7 @@ func (t *Table) each(ctx context.Context, tx pgx.Tx, spec Spec, changed, all *st
 			if err := found.Scan(into...); err != nil {
 				return fmt.Errorf("compare with %s: %w", t, err)
 			}
-			r.Name = fmt.Sprintf("%s (line %d of %s)", rowid.Label(spec.Keys, keys), r.line, filepath.Base(changed.file.source.Path))
+			r.Name = rowAt(changed.file.source.Path, r.line, spec.Keys, keys)
 			if missing {
 				r.Kind = comes
 			} else {

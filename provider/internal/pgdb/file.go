@@ -69,7 +69,6 @@ type fileRows struct {
 
 // name names a row by its key and its line.
 func (f *fileRows) name(ctx context.Context, tx pgx.Tx, s *staged, position int) string {
-	line := fmt.Sprintf("line %d of %s", position, filepath.Base(f.source.Path))
 	texts := make([]string, len(f.keys))
 	into := make([]any, len(f.keys))
 	for i := range texts {
@@ -77,9 +76,9 @@ func (f *fileRows) name(ctx context.Context, tx pgx.Tx, s *staged, position int)
 	}
 	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = %d", strings.Join(asTexts(f.keys, ""), ", "), s.table, s.position, position)
 	if err := tx.QueryRow(ctx, sql).Scan(into...); err != nil {
-		return line
+		return lineOf(f.source.Path, position)
 	}
-	return rowid.Label(f.keys, texts) + " (" + line + ")"
+	return rowAt(f.source.Path, position, f.keys, texts)
 }
 
 // asTexts are columns as text, of a table called alias.
@@ -146,7 +145,7 @@ func (c *copyLines) next() (more bool, err error) {
 				c.line = value.AppendCopy(c.line, nil)
 				continue
 			case !c.lenient && c.t.Columns[column].NotNull && row.Null(at):
-				if c.problem(c.read, i, c.name(row), "is NULL, but the column is NOT NULL") {
+				if c.problem(c.read, i, fileRowName(c.rows), "is NULL, but the column is NOT NULL") {
 					return false, nil
 				}
 			}
@@ -157,7 +156,7 @@ func (c *copyLines) next() (more bool, err error) {
 			line, err := row.AppendCopy(c.line, at, typ)
 			if err != nil {
 				reason := fmt.Sprintf("%s: the value %v", row.Shown(at), err)
-				if c.problem(c.read, i, c.name(row), reason) {
+				if c.problem(c.read, i, fileRowName(c.rows), reason) {
 					return false, nil
 				}
 				line = value.AppendCopy(c.line, nil)
@@ -170,19 +169,24 @@ func (c *copyLines) next() (more bool, err error) {
 	return len(c.line) > 0, nil
 }
 
-// name names the row that was just read.
-func (c *copyLines) name(row *rowfile.Row) string {
-	return fileRowName(c.rows, row)
-}
-
-func fileRowName(r *rowfile.Reader, row *rowfile.Row) string {
-	texts := make([]string, len(r.File.Keys))
+// fileRowName names the row that a reader has just read.
+func fileRowName(r *rowfile.Reader) string {
+	row, texts := r.Row(), make([]string, len(r.File.Keys))
 	for i, k := range r.File.Keys {
 		if text, err := row.Text(slices.Index(r.Columns, k), value.Type{Name: "text", Base: "text"}); err == nil && text != nil {
 			texts[i] = *text
 		}
 	}
-	return fmt.Sprintf("%s (line %d of %s)", rowid.Label(r.File.Keys, texts), row.Line, filepath.Base(r.File.Path))
+	return rowAt(r.File.Path, row.Line, r.File.Keys, texts)
+}
+
+// rowAt names a row of a file by its key and its line.
+func rowAt(path string, line int, keys, texts []string) string {
+	return fmt.Sprintf("%s (%s)", rowid.Label(keys, texts), lineOf(path, line))
+}
+
+func lineOf(path string, line int) string {
+	return fmt.Sprintf("line %d of %s", line, filepath.Base(path))
 }
 
 // fileProblems words what is wrong with a file.
@@ -296,7 +300,7 @@ func locate(f rowfile.File, n int) (string, error) {
 	defer r.Close()
 	for i := 1; r.Next(); i++ {
 		if i == n {
-			return fileRowName(r, r.Row()), nil
+			return fileRowName(r), nil
 		}
 	}
 	return "", fmt.Errorf("%s was changed while it was read", f.Path)
@@ -342,7 +346,7 @@ func (s *staged) checkFileEncoding(ctx context.Context, tx pgx.Tx, f rowfile.Fil
 		if at := strings.IndexAny(text, lacking); at >= 0 {
 			c, _ := utf8.DecodeRuneInString(text[at:])
 			s.problems = append(s.problems, Problem{
-				Row: fileRowName(r, r.Row()), Column: r.Columns[i],
+				Row: fileRowName(r), Column: r.Columns[i],
 				Reason: fmt.Sprintf("holds %q (%U), which the database cannot store, because its encoding is %s", c, c, encoding),
 			})
 		}
@@ -548,8 +552,7 @@ func (t *Table) forget(ctx context.Context, tx pgx.Tx, spec Spec, mode Mode, all
 		digest.remove(old)
 	}
 	if c.Go > 0 {
-		_, condition, _ := strings.Cut(t.surplus(spec, all), " t WHERE ")
-		gone, err := t.read(ctx, tx, spec, mode, all.columns, condition)
+		gone, err := t.read(ctx, tx, spec, mode, all.columns, t.beyond(spec, all))
 		if err != nil {
 			return err
 		}

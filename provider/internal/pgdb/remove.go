@@ -76,7 +76,7 @@ func (t *Table) stageRemoval(ctx context.Context, tx pgx.Tx, spec Spec, gone []R
 	}
 	condition := staged.onKeys(goneKeys, "t", "g")
 	if declared != nil {
-		condition += fmt.Sprintf(" AND NOT EXISTS (SELECT FROM %s d WHERE %s)", declared.table, declared.onKeys(spec.Keys, "t", "d"))
+		condition += " AND NOT " + t.among(spec, declared)
 	}
 	others, err := t.otherClaims(ctx, tx, spec)
 	if err != nil {
@@ -94,11 +94,16 @@ func (t *Table) stageRemoval(ctx context.Context, tx pgx.Tx, spec Spec, gone []R
 	if _, ok := t.Columns[spec.SoftDelete]; !ok {
 		return nil, fmt.Errorf("%s has no column %s to mark deleted rows in", t, spec.SoftDelete)
 	}
-	sets := soft + " = now()"
+	return &removed{fmt.Sprintf("%s FROM %s g WHERE t.%s IS NULL AND %s", t.softDelete(spec), staged.table, soft, condition)}, nil
+}
+
+// softDelete is the beginning of a statement that marks rows of the table, called t, as deleted.
+func (t *Table) softDelete(spec Spec) string {
+	sets := pgx.Identifier{spec.SoftDelete}.Sanitize() + " = now()"
 	if _, ok := t.Columns[spec.UpdatedAt]; ok {
 		sets += ", " + pgx.Identifier{spec.UpdatedAt}.Sanitize() + " = now()"
 	}
-	return &removed{fmt.Sprintf("UPDATE %s t SET %s FROM %s g WHERE t.%s IS NULL AND %s", t.Identifier(), sets, staged.table, soft, condition)}, nil
+	return fmt.Sprintf("UPDATE %s t SET %s", t.Identifier(), sets)
 }
 
 func (r *removed) remove(ctx context.Context, tx pgx.Tx) (int, error) {

@@ -93,6 +93,19 @@ func TestFormatsOfFiles(t *testing.T) {
 	}
 }
 
+// A table may be called as our own SQL reads.
+func TestATableThatIsCalledLikeSQL(t *testing.T) {
+	for removal, want := range map[string]string{
+		`"delete"`: "1|a|false\n2|b|false", `"softDelete", "softDeleteColumn": "gone"`: "1|a|false\n2|b|false\n3|c|true",
+	} {
+		w, path := newWorld(t), csvPath(t)
+		w.db.Exec(`CREATE TABLE "a t WHERE b" (id int PRIMARY KEY, name text, gone timestamptz); INSERT INTO "a t WHERE b" VALUES (1, 'a'), (2, 'b'), (3, 'c')`)
+		file := fromFile(t, path, "id,name\n1,a\n2,b\n", `, "mode": "sync", "maxDeletes": 1, "onRemove": `+removal).Set("table", property.New("a t WHERE b"))
+		w.create(file)
+		equal(t, removal, w.db.Text(`SELECT id, name, gone IS NOT NULL FROM "a t WHERE b" ORDER BY id`), want)
+	}
+}
+
 func TestModesOfAFile(t *testing.T) {
 	const file = "id,name\n1,file\n2,file\n"
 	const start = `INSERT INTO items VALUES (1, 'table', 1), (3, 'surplus', 3), (4, 'surplus', 4)`
