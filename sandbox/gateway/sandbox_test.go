@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"plan-charge/internal/testkit/freeport"
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
@@ -91,15 +91,6 @@ func start(t *testing.T) *cloud {
 	return shared
 }
 
-func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // startCloud starts a cloud, in a private network if one is given.
 func startCloud(dir string, network *vpc.Network) (*cloud, error) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -134,7 +125,7 @@ func startCloud(dir string, network *vpc.Network) (*cloud, error) {
 		cancel()
 		return nil, err
 	}
-	options := emulator.Options{Venv: venv, Port: freePort(), StateDir: filepath.Join(dir, "emulator"), DockerHost: "unix://" + socket, Region: "eu-west-3", DatabasePort: 27432, Log: logFile}
+	options := emulator.Options{Venv: venv, Port: freeport.Find(), StateDir: filepath.Join(dir, "emulator"), DockerHost: "unix://" + socket, Region: "eu-west-3", DatabasePort: 27432, Log: logFile}
 	if network != nil {
 		options.Inside = network.Control().Do
 		if err := network.Expose(options.Port); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"plan-charge/internal/testkit/cache"
+	"plan-charge/internal/testkit/freeport"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/image"
 )
@@ -201,7 +202,7 @@ func TestRegistry(t *testing.T) {
 func TestPort(t *testing.T) {
 	store := newStore(t)
 	defer image.SetTryTimeout(3 * time.Second)()
-	port, other := freePort(t), freePort(t)
+	port, other := freeport.Find(), freeport.Find()
 	serve := func(args ...string) []string { return append([]string{"python3", "-m", "http.server"}, args...) }
 	for name, tc := range map[string]struct {
 		command []string
@@ -236,14 +237,4 @@ func TestPort(t *testing.T) {
 			}
 		})
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

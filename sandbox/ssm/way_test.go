@@ -18,20 +18,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"plan-charge/internal/session"
+	"plan-charge/internal/testkit/freeport"
 	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/ssm"
 )
-
-// freePort is one that nobody has.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // ways makes ways of one stack in this account, each as a process of its own would.
 func (a *account) ways(t *testing.T, host, port string) func(command int) *session.Way {
@@ -49,7 +39,7 @@ func (a *account) waysTo(t *testing.T, host, port string) func(database string, 
 	}
 	route := session.Route{
 		Stack: "plan-charge-test", Region: "eu-west-3", Cluster: "here", TaskDefinition: "way", Container: "way",
-		Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}, Port: freePort(t),
+		Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}, Port: freeport.Find(),
 	}
 	var n int
 	if _, err := fmt.Sscan(port, &n); err != nil {

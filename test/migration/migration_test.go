@@ -34,6 +34,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/testkit/freeport"
 	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/backend"
 	"plan-charge/sandbox/emulator"
@@ -150,7 +151,7 @@ func startCloud(dir, python, script string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	em, err := emulator.New(emulator.Options{Venv: venv, Port: freePort(), StateDir: filepath.Join(dir, "emulator"), DockerHost: "unix://" + socket, Region: "eu-west-3", DatabasePort: 28432})
+	em, err := emulator.New(emulator.Options{Venv: venv, Port: freeport.Find(), StateDir: filepath.Join(dir, "emulator"), DockerHost: "unix://" + socket, Region: "eu-west-3", DatabasePort: 28432})
 	if err != nil {
 		return "", err
 	}
@@ -172,15 +173,6 @@ func startCloud(dir, python, script string) (string, error) {
 	case err := <-died:
 		return "", fmt.Errorf("the emulator did not start: %w", err)
 	}
-}
-
-func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // fill makes what the infrastructure would: cluster, log group, secret and task definitions.
