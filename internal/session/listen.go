@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"plan-charge/internal/oneline"
 )
 
 // Listener is a loopback port that leads through a session, for programs that take a host and a port only. Where the
@@ -78,7 +80,7 @@ func (l *Listener) serve(ctx context.Context, c net.Conn) {
 		return
 	}
 	if string(first) == greeting {
-		line, err := readLine(c)
+		line, err := oneline.Read(c)
 		if err != nil || !l.greet(c, line) {
 			return
 		}
@@ -109,20 +111,6 @@ func (l *Listener) serve(ctx context.Context, c net.Conn) {
 	}
 	c.Close()
 	both.Wait()
-}
-
-// readLine reads up to a newline, and not a byte more. What is longer is no line of ours.
-func readLine(r io.Reader) (string, error) {
-	var line []byte
-	for one := make([]byte, 1); len(line) < 1024; line = append(line, one[0]) {
-		if _, err := io.ReadFull(r, one); err != nil {
-			return "", err
-		}
-		if one[0] == '\n' {
-			return string(line), nil
-		}
-	}
-	return "", errors.New("a line without an end")
 }
 
 // Close closes the port and its connections.

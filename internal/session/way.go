@@ -13,6 +13,7 @@ import (
 
 	"plan-charge/internal/awsclient"
 	"plan-charge/internal/lifeline"
+	"plan-charge/internal/oneline"
 )
 
 const (
@@ -201,7 +202,7 @@ func (w *Way) ask(ctx context.Context, what string) (net.Conn, string, error) {
 	}
 	answer := ""
 	if _, err = io.WriteString(c, greeting+w.name()+" "+what+"\n"); err == nil {
-		answer, err = readLine(c)
+		answer, err = oneline.Read(c)
 	}
 	switch {
 	case err != nil:

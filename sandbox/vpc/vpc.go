@@ -19,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"plan-charge/internal/oneline"
 )
 
 const (
@@ -471,7 +473,7 @@ func (n *Network) Door(path string) error {
 
 func (n *Network) letIn(conn net.Conn) {
 	defer conn.Close()
-	line, err := readLine(conn)
+	line, err := oneline.Read(conn)
 	host, _, _ := strings.Cut(line, ":")
 	d := n.named(host)
 	if err != nil || d == nil {
@@ -501,7 +503,7 @@ func EnterBy(ctx context.Context, path, address string) (net.Conn, error) {
 	_, err = io.WriteString(conn, address+"\n")
 	var refused string
 	if err == nil {
-		refused, err = readLine(conn)
+		refused, err = oneline.Read(conn)
 	}
 	if err == nil && refused != "" {
 		err = errors.New(refused)
@@ -510,21 +512,6 @@ func EnterBy(ctx context.Context, path, address string) (net.Conn, error) {
 		return nil, errors.Join(fmt.Errorf("the sandbox's door to %s: %w", address, err), conn.Close())
 	}
 	return conn, nil
-}
-
-// readLine reads a line and not a byte more.
-func readLine(r io.Reader) (string, error) {
-	var line []byte
-	for one := make([]byte, 1); len(line) < 512; {
-		if _, err := io.ReadFull(r, one); err != nil {
-			return string(line), err
-		}
-		if one[0] == '\n' {
-			return string(line), nil
-		}
-		line = append(line, one[0])
-	}
-	return string(line), errors.New("a line without an end")
 }
 
 // writeHosts writes the names into the file that every container has as /etc/hosts. It is never empty in between.
