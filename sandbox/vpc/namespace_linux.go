@@ -1,6 +1,7 @@
 package vpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,14 +21,14 @@ func init() { runtime.LockOSThread() }
 // namespace is a network namespace with a thread of this process in it. The kernel removes it when the thread and all
 // processes in it have ended.
 type namespace struct {
-	work  chan func() // done by the thread that made it
-	dials chan func() // done by another, which opens sockets
-	ended chan struct{}
+	work    chan func() // done by the thread that made it
+	sockets chan func() // done by another, because work may take seconds
+	ended   chan struct{}
 }
 
 // newNamespace makes a namespace, with another /etc/hosts.
 func newNamespace(hosts string) (*namespace, error) {
-	s := &namespace{work: make(chan func()), dials: make(chan func()), ended: make(chan struct{})}
+	s := &namespace{work: make(chan func()), sockets: make(chan func()), ended: make(chan struct{})}
 	entered := make(chan error)
 	var handle *os.File
 	go func() {
@@ -48,7 +50,7 @@ func newNamespace(hosts string) (*namespace, error) {
 		err := unix.Setns(int(handle.Fd()), unix.CLONE_NEWNET)
 		entered <- err
 		if err == nil {
-			s.serve(s.dials)
+			s.serve(s.sockets)
 		}
 	}()
 	if err := <-entered; err != nil {
@@ -91,26 +93,83 @@ func enter(hosts string) (*os.File, error) {
 }
 
 // do runs f in the namespace.
-func (s *namespace) do(f func() error) error { return s.on(s.work, f) }
+func (s *namespace) do(f func() error) error { return s.on(context.Background(), s.work, f) }
 
-func (s *namespace) on(thread chan func(), f func() error) error {
+func (s *namespace) on(ctx context.Context, thread chan func(), f func() error) error {
 	done := make(chan error, 1)
 	select {
 	case thread <- func() { done <- f() }:
 		return <-done
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-s.ended:
 		return net.ErrClosed
 	}
 }
 
-// dial opens a connection in the namespace. One that hangs hinders no process from starting.
+// dial opens a connection in the namespace, by TCP over IPv4. Only the socket is made by a thread there: connections that
+// hang hinder no others.
 func (s *namespace) dial(ctx context.Context, address string) (net.Conn, error) {
-	var conn net.Conn
-	err := s.on(s.dials, func() (err error) {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp4", address)
-		return err
+	failed := func(err error) (net.Conn, error) {
+		to, _ := net.ResolveTCPAddr("tcp4", address)
+		return nil, &net.OpError{Op: "dial", Net: "tcp4", Addr: to, Err: err}
+	}
+	to, err := netip.ParseAddrPort(address)
+	if err == nil && !to.Addr().Is4() {
+		err = errors.New("no address of IPv4")
+	}
+	if err != nil {
+		return failed(err)
+	}
+	fd := -1
+	err = s.on(ctx, s.sockets, func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		return os.NewSyscallError("socket", err)
 	})
-	return conn, err
+	if err != nil {
+		return failed(err)
+	}
+	f := os.NewFile(uintptr(fd), address)
+	defer f.Close() // the connection below has a descriptor of its own
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return failed(os.NewSyscallError("connect", err))
+	}
+	if err := connected(ctx, f); err != nil {
+		return failed(err)
+	}
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return failed(err)
+	}
+	return conn, nil
+}
+
+// connected waits until a socket is connected, or says why it is not.
+func connected(ctx context.Context, socket *os.File) error {
+	stop := context.AfterFunc(ctx, func() { _ = socket.SetWriteDeadline(time.Unix(1, 0)) }) // it may be connected by then
+	defer stop()
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var refused error
+	err = raw.Write(func(fd uintptr) bool {
+		code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		if err == nil && code != 0 {
+			err = unix.Errno(code)
+		}
+		if err == nil {
+			if _, err = unix.Getpeername(int(fd)); errors.Is(err, unix.ENOTCONN) {
+				return false // not yet
+			}
+		}
+		refused = os.NewSyscallError("connect", err)
+		return true
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return cmp.Or(err, refused)
 }
 
 func (s *namespace) close() {
