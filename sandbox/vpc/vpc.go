@@ -32,6 +32,8 @@ const (
 	patience = 2 * time.Minute
 	// dialTimeout bounds a connection that is made for somebody.
 	dialTimeout = 10 * time.Second
+	// acceptPause is how long a listener rests that cannot take a connection now.
+	acceptPause = 50 * time.Millisecond
 )
 
 // ErrNoHost says that a name means nothing in the network.
@@ -393,7 +395,7 @@ func (i *Interface) serve(what, address string, dial func(context.Context) (net.
 		before.Close()
 	}
 	i.listeners[what] = l
-	go forward(l, dial)
+	go i.network.forward(l, dial, false)
 	return nil
 }
 
@@ -429,7 +431,8 @@ func (i *Interface) Close() {
 	i.space.close()
 }
 
-// Expose lets this machine reach a port of the emulator's.
+// Expose lets this machine reach a port of the emulator's. It speaks HTTP, whose clients have gone when they end their half:
+// what is kept for them would be open for a minute after each call.
 func (n *Network) Expose(port int) error {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	l, err := net.Listen("tcp4", address)
@@ -439,7 +442,7 @@ func (n *Network) Expose(port int) error {
 	n.control.mu.Lock()
 	defer n.control.mu.Unlock()
 	n.control.listeners["outside "+address] = l
-	go forward(l, func(ctx context.Context) (net.Conn, error) { return n.control.dial(ctx, address) })
+	go n.forward(l, func(ctx context.Context) (net.Conn, error) { return n.control.dial(ctx, address) }, true)
 	return nil
 }
 
@@ -461,7 +464,7 @@ func (n *Network) Door(path string) error {
 	n.mu.Unlock()
 	go func() {
 		for {
-			conn, err := l.Accept()
+			conn, err := n.accept(l)
 			if err != nil {
 				return
 			}
@@ -491,7 +494,7 @@ func (n *Network) letIn(conn net.Conn) {
 		inside.Close()
 		return
 	}
-	join(conn, inside)
+	join(conn, inside, false)
 }
 
 // EnterBy connects to a database by the door at path.
@@ -533,10 +536,22 @@ func (n *Network) writeHosts() error {
 	return f.Truncate(int64(text.Len()))
 }
 
-// forward connects who comes to a listener, until that is closed.
-func forward(l net.Listener, dial func(context.Context) (net.Conn, error)) {
+// accept returns the next connection, or net.ErrClosed. Any other error passes: there are too many open files, mostly.
+func (n *Network) accept(l net.Listener) (net.Conn, error) {
 	for {
 		conn, err := l.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			return conn, err
+		}
+		n.opt.Log.Error("take a connection", "at", l.Addr(), "error", err)
+		time.Sleep(acceptPause)
+	}
+}
+
+// forward connects who comes to a listener, until that is closed.
+func (n *Network) forward(l net.Listener, dial func(context.Context) (net.Conn, error), whole bool) {
+	for {
+		conn, err := n.accept(l)
 		if err != nil {
 			return
 		}
@@ -546,7 +561,7 @@ func forward(l net.Listener, dial func(context.Context) (net.Conn, error)) {
 			defer cancel()
 			other, err := dial(ctx)
 			if err == nil {
-				join(conn, other)
+				join(conn, other, whole)
 			} else if tcp, ok := conn.(*net.TCPConn); ok {
 				_ = tcp.SetLinger(0) // it sees a reset, as near to being refused as can be
 			}
@@ -554,15 +569,15 @@ func forward(l net.Listener, dial func(context.Context) (net.Conn, error)) {
 	}
 }
 
-// join copies both ways. The end of one direction is passed on, and the other goes on to its own.
-func join(a, b net.Conn) {
+// join copies both ways. The end of one direction is passed on, and the other goes on to its own; or it ends the whole.
+func join(a, b net.Conn, whole bool) {
 	defer a.Close()
 	defer b.Close()
 	var both sync.WaitGroup
 	one := func(to, from net.Conn) {
 		_, err := io.Copy(to, from)
 		half, ok := to.(interface{ CloseWrite() error })
-		if err != nil || !ok || half.CloseWrite() != nil {
+		if whole || err != nil || !ok || half.CloseWrite() != nil {
 			to.Close()
 			from.Close()
 		}
