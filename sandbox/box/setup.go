@@ -52,6 +52,7 @@ func (b *Box) Prepare(ctx context.Context, w io.Writer) error {
 		"PULUMI_BACKEND_URL=file://"+b.File("pulumi")+"?metadata=skip",
 		"PULUMI_CONFIG_PASSPHRASE=sandbox",
 		"PLAN_CHARGE_CONNECT_TO="+b.EdgeURL(),
+		"PGSSLROOTCERT="+b.AuthorityFile(),
 	)
 	return nil
 }

@@ -143,6 +143,9 @@ func (b *Box) File(name ...string) string {
 	return filepath.Join(append([]string{b.Dir}, name...)...)
 }
 
+// AuthorityFile is the certificate of who signs those of the sandbox's databases. The background process makes it.
+func (b *Box) AuthorityFile() string { return b.File("authority.pem") }
+
 // WantsPrivate tells whether the sandbox was made to have a private network.
 func (b *Box) WantsPrivate() bool { return b.network == NetworkPrivate }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/backend"
 	"plan-charge/sandbox/box"
 	"plan-charge/sandbox/edge"
@@ -35,7 +36,13 @@ func Serve(ctx context.Context, b *box.Box) error {
 	}
 	images := image.Registry{Sample: sample, Added: image.Store{Dir: b.File("images")}}
 	socket := b.File("engine.sock")
-	containers, err := engine.New(engine.Options{Socket: socket, Dir: b.File("engine"), Images: images.Find, Network: network, Log: log.With("part", "engine")})
+	authority, err := postgres.OpenAuthority(b.AuthorityFile(), b.File("authority.key"), "The sandbox in "+b.Dir)
+	if err != nil {
+		return err
+	}
+	containers, err := engine.New(engine.Options{
+		Socket: socket, Dir: b.File("engine"), Images: images.Find, Network: network, Authority: authority, Log: log.With("part", "engine"),
+	})
 	if err != nil {
 		return err
 	}

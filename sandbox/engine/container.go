@@ -84,6 +84,10 @@ func (c *container) spec(log *os.File) (Spec, error) {
 	s := Spec{
 		ID: c.record.ID, Reference: c.record.Reference, Dir: c.dir(), IP: c.record.IP, Env: c.env, Command: c.command,
 		Ports: c.record.Ports, Volumes: map[string]string{}, Log: log, Network: c.interfaceNow(),
+		Name: "localhost", Authority: c.engine.opt.Authority,
+	}
+	if n := c.engine.opt.Network; n != nil {
+		s.Name = n.DatabaseName(c.record.Labels[databaseLabel])
 	}
 	for path, name := range c.record.Volumes {
 		dir := c.engine.volumeDir(name)
@@ -162,6 +166,9 @@ func (c *container) start() error {
 	return nil
 }
 
+// databaseLabel is what the emulator marks a database's container with: its instance's identifier.
+const databaseLabel = "db_id"
+
 // attach gives the container its place in the private network, if there is one.
 func (c *container) attach() error {
 	n := c.engine.opt.Network
@@ -176,7 +183,7 @@ func (c *container) attach() error {
 	for _, published := range c.record.Ports {
 		port = published
 	}
-	party := vpc.Party{Address: address, Task: c.record.Labels["com.amazonaws.ecs.task-arn"], Database: c.record.Labels["db_id"]}
+	party := vpc.Party{Address: address, Task: c.record.Labels["com.amazonaws.ecs.task-arn"], Database: c.record.Labels[databaseLabel]}
 	place, err := n.Attach(party, port)
 	if err != nil {
 		return fmt.Errorf("private network: %w", err)

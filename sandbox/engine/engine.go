@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/vpc"
 )
 
@@ -34,6 +35,8 @@ type Options struct {
 	Images func(reference string) Image
 	// Network is the private network that the containers live in; nil: they share this machine's.
 	Network *vpc.Network
+	// Authority signs the databases' certificates; nil: each signs its own.
+	Authority *postgres.Authority
 	// Log receives what the engine does; nil drops it.
 	Log *slog.Logger
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/vpc"
 )
@@ -51,7 +52,11 @@ func TestMain(m *testing.M) {
 func newEngine(dir string) (*engine.Engine, error) { return newEngineIn(dir, nil) }
 
 func newEngineIn(dir string, network *vpc.Network) (*engine.Engine, error) {
-	return engine.New(engine.Options{Socket: filepath.Join(dir, "s"), Dir: filepath.Join(dir, "e"), Network: network, Images: func(ref string) engine.Image {
+	authority, err := postgres.OpenAuthority(filepath.Join(dir, "authority.pem"), filepath.Join(dir, "authority.key"), "test")
+	if err != nil {
+		return nil, err
+	}
+	return engine.New(engine.Options{Socket: filepath.Join(dir, "s"), Dir: filepath.Join(dir, "e"), Network: network, Authority: authority, Images: func(ref string) engine.Image {
 		name, tag, _ := strings.Cut(ref, ":")
 		shell := engine.CommandImage{
 			Dir: dir, Workdir: "/app", Command: []string{"sh", "-c", "echo default $GREETING; exec sleep 60"}, Env: map[string]string{"GREETING": "hello"},

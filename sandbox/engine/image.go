@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/vpc"
 )
 
@@ -53,6 +54,9 @@ type Spec struct {
 	Log *os.File
 	// Network is the container's place in the private network; nil without one.
 	Network *vpc.Interface
+	// Name is what a database's clients call it, and Authority signs its certificate; nil: it signs one itself.
+	Name      string
+	Authority *postgres.Authority
 }
 
 // inside runs what starts the container's processes in its network, if it has one.

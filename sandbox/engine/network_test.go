@@ -90,7 +90,7 @@ func TestContainersInAPrivateNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := "postgresql://owner:secret@" + n.DatabaseName("plan") + ":5432/plan?sslmode=require"
+	url := "postgresql://owner:secret@" + n.DatabaseName("plan") + ":5432/plan?sslmode=verify-full&sslrootcert=" + filepath.Join(dir, "authority.pem")
 	task := d.create("task", map[string]any{"Cmd": []string{self}, "Env": []string{queryURL + "=" + url}})
 	d.must(204, "POST", "/containers/"+task+"/start", nil, nil)
 	if code := d.wait(task); code != 42 {

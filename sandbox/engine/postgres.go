@@ -19,6 +19,7 @@ import (
 // PostgresImage runs PostgreSQL of the version that its tag names, as the official image would: POSTGRES_USER,
 // POSTGRES_PASSWORD and POSTGRES_DB say what to set up, and port 5432 is published where the host's port was asked for.
 // The command line is ignored: TLS is always on and always required, which is what RDS does since PostgreSQL 15.
+// The certificate is for the instance's endpoint alone, as RDS's are.
 type PostgresImage struct {
 	// Tag is the image's tag, such as "16-alpine".
 	Tag string
@@ -89,7 +90,7 @@ func (i PostgresImage) Start(_ context.Context, s Spec) (Process, error) {
 			server, err = postgres.Start(ctx, postgres.Options{
 				Version: version, Dir: dir, Host: "127.0.0.1", Port: s.Ports["5432/tcp"],
 				User: s.Env["POSTGRES_USER"], Password: s.Env["POSTGRES_PASSWORD"], Database: s.Env["POSTGRES_DB"],
-				TLS: true, RequireTLS: true, Log: log, EndWithParent: s.Network != nil,
+				TLS: true, RequireTLS: true, Authority: s.Authority, Name: s.Name, Log: log, EndWithParent: s.Network != nil,
 			})
 			return err
 		})

@@ -49,7 +49,7 @@ func connect(v instanceView, password, mode string) (*pgx.Conn, error) {
 	return pgx.Connect(context.Background(), fmt.Sprintf("postgresql://owner:%s@%s:%d/plan_charge?sslmode=%s", password, v.Address, v.Port, mode))
 }
 
-// TestDatabase covers an instance's life: TLS only, data that survives restarts, a changed password, and nothing left behind.
+// TestDatabase covers an instance's life: TLS only, by the certificate of its endpoint, data that survives restarts, a changed password, and nothing left behind.
 func TestDatabase(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts an emulator")
@@ -75,7 +75,7 @@ func TestDatabase(t *testing.T) {
 		conn.Close(t.Context())
 		t.Error("a connection without TLS was accepted")
 	}
-	conn, err := connect(v, "First123", "require")
+	conn, err := connect(v, "First123", "verify-full&sslrootcert="+filepath.Join(dir, "authority.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"plan-charge/internal/testkit/freeport"
+	"plan-charge/internal/testkit/postgres"
 	"plan-charge/sandbox/emulator"
 	"plan-charge/sandbox/engine"
 	"plan-charge/sandbox/gateway"
@@ -106,7 +107,12 @@ func startCloud(dir string, network *vpc.Network) (*cloud, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	socket := filepath.Join(dir, "engine.sock")
 	python := filepath.Join(venv, "bin", "python")
-	e, err := engine.New(engine.Options{Socket: socket, Dir: filepath.Join(dir, "engine"), Network: network, Log: log, Images: func(ref string) engine.Image {
+	authority, err := postgres.OpenAuthority(filepath.Join(dir, "authority.pem"), filepath.Join(dir, "authority.key"), "test")
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	e, err := engine.New(engine.Options{Socket: socket, Dir: filepath.Join(dir, "engine"), Network: network, Authority: authority, Log: log, Images: func(ref string) engine.Image {
 		name, tag, _ := strings.Cut(ref, ":")
 		switch name {
 		case "test":

@@ -25,8 +25,11 @@ type Options struct {
 	Password string
 	// Database is created where missing and owned by User.
 	Database string
-	// TLS makes the server offer TLS with a certificate that it signed itself (Server.CertFile).
+	// TLS makes the server offer TLS, with a certificate that it signed itself (Server.CertFile) where there is no Authority.
 	TLS bool
+	// Authority signs the server's certificate, which is for Name and nothing else, as RDS's are. It needs TLS.
+	Authority *Authority
+	Name      string
 	// RequireTLS refuses connections without TLS, as rds.force_ssl does. It needs TLS.
 	RequireTLS bool
 	// Params are server settings (postgresql.conf), by name.
@@ -70,6 +73,9 @@ func (o *Options) check() error {
 	}
 	if o.RequireTLS && !o.TLS {
 		errs = append(errs, errors.New("RequireTLS is set without TLS: the server could never be reached"))
+	}
+	if o.Authority != nil && (!o.TLS || o.Name == "") {
+		errs = append(errs, errors.New("Authority is set without TLS and a Name: there is no certificate for it to sign"))
 	}
 	for name := range o.Params {
 		if !paramName.MatchString(name) {

@@ -43,7 +43,7 @@ type Server struct {
 	Port int
 	// User and Database are those of the Options.
 	User, Database string
-	// CertFile is the server's certificate, and the root to verify it with. It is empty without TLS.
+	// CertFile is the server's certificate, and without an Authority the root to verify it with. It is empty without TLS.
 	CertFile string
 
 	password string
@@ -253,10 +253,13 @@ func (s *Server) configure(o Options, acct account) error {
 	if o.TLS {
 		s.CertFile = filepath.Join(s.data, "server.crt")
 		key := filepath.Join(s.data, "server.key")
-		if _, err := os.Stat(s.CertFile); err != nil {
-			if err := writeCertificate(s.CertFile, key); err != nil {
-				return fmt.Errorf("make the server's certificate: %w", err)
-			}
+		if o.Authority != nil { // whoever signed the one of before
+			err = o.Authority.sign(s.CertFile, key, o.Name)
+		} else if !fileExists(s.CertFile) {
+			err = writeCertificate(s.CertFile, key)
+		}
+		if err != nil {
+			return fmt.Errorf("make the server's certificate: %w", err)
 		}
 		params["ssl"], params["ssl_cert_file"], params["ssl_key_file"] = "on", "server.crt", "server.key"
 	}

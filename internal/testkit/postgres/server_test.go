@@ -122,6 +122,56 @@ func TestRequireTLS(t *testing.T) {
 	}
 }
 
+// As RDS's, the certificate is for one name, and whoever trusts its authority trusts it. Another authority's is another's.
+func TestAuthority(t *testing.T) {
+	dir := t.TempDir()
+	open := func(name string) *postgres.Authority {
+		a, err := postgres.OpenAuthority(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key"), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	ours, other := open("ours"), open("other")
+	o := options(t)
+	o.RequireTLS, o.Authority, o.Name = true, ours, "localhost"
+	s := start(t, o)
+	try := func(mode string, root *postgres.Authority, host string) error {
+		u := strings.Replace(s.URL(), "sslmode=require", "sslmode="+mode+"&sslrootcert="+root.File, 1)
+		conn, err := pgx.Connect(t.Context(), strings.Replace(u, "@127.0.0.1:", "@"+host+":", 1))
+		if err == nil {
+			conn.Close(t.Context())
+		}
+		return err
+	}
+	if err := try("verify-full", open("ours"), "localhost"); err != nil {
+		t.Error(err)
+	}
+	if err := try("verify-ca", ours, "127.0.0.1"); err != nil {
+		t.Error(err)
+	}
+	if err := try("verify-full", ours, "127.0.0.1"); err == nil {
+		t.Error("the certificate is for another name, too")
+	}
+	if err := try("verify-ca", other, "localhost"); err == nil {
+		t.Error("another authority signed it, too")
+	}
+	info, err := os.Stat(filepath.Join(dir, "ours.key"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key's file: %v, %v", info.Mode(), err)
+	}
+	// Data of before gets a certificate for the name that it is asked for now.
+	s.Kill()
+	o.Name, o.Authority = "other.example", other
+	s = start(t, o)
+	if err := try("verify-ca", other, "localhost"); err != nil {
+		t.Error(err)
+	}
+	if err := try("verify-full", other, "localhost"); err == nil {
+		t.Error("the certificate of before is in use")
+	}
+}
+
 func TestDataOutlivesEveryKindOfEnd(t *testing.T) {
 	o := options(t)
 	s := start(t, o)
