@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/probe"
 	"plan-charge/internal/session"
 	"plan-charge/internal/testkit"
@@ -150,9 +151,16 @@ func TestSessionLeadsEverything(t *testing.T) {
 	if host, got := p["roles-postgres"].Get("host"), p["roles-postgres"].Get("port"); host != "127.0.0.1" || fmt.Sprint(got) != fmt.Sprint(port) {
 		t.Errorf("the PostgreSQL provider dials %v:%v", host, got)
 	}
+	// By its certificate, as far as a client can see that dials this machine; no path of one machine is in the state.
+	if mode, file := p["roles-postgres"].Get("sslmode"), p["roles-postgres"].Get("sslrootcert"); mode != "verify-ca" || file != authority.File {
+		t.Errorf("the PostgreSQL provider verifies the server by %v, %v", mode, file)
+	}
 	routes := map[string]any{"migration-run": p["migration-run"].Get("environment", "MIGRATE_SESSION")}
 	for _, name := range []string{"roles-logins", "migration-postgres", "organizations-postgres"} {
 		routes[name] = p[name].Get("session")
+		if mode, who := p[name].Get("sslMode"), p[name].Get("sslRootCert"); mode != "verify-full" || who != authority.RDS {
+			t.Errorf("%s verifies the server by %v, %v", name, mode, who)
+		}
 		if p[name].Get("host") == "127.0.0.1" {
 			t.Errorf("%s does not know the database's name, which TLS and the agent need", name)
 		}

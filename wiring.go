@@ -58,16 +58,16 @@ func databaseArgs(cfg *config.Config, network *infra.Network) *infra.DatabaseArg
 // connection is how the program reaches the database, as its owner.
 func connection(cfg *config.Config, network *infra.Network, cluster *infra.Cluster, access *infra.Access, database *infra.Database) schema.Connection {
 	return schema.Connection{
-		Way:      way(cfg, network, cluster, access, database),
-		Host:     database.Address,
-		Port:     database.Port,
-		Database: database.Name,
-		Owner:    database.Owner.Name,
-		Password: database.Owner.Password,
-		SSLMode:  infra.SSLMode,
-		Version:  cfg.Database.Version,
-		Identity: database.Instance.ResourceId,
-		Instance: database.Instance,
+		Way:       way(cfg, network, cluster, access, database),
+		Host:      database.Address,
+		Port:      database.Port,
+		Database:  database.Name,
+		Owner:     database.Owner.Name,
+		Password:  database.Owner.Password,
+		Authority: cfg.Database.Authority,
+		Version:   cfg.Database.Version,
+		Identity:  database.Instance.ResourceId,
+		Instance:  database.Instance,
 	}
 }
 

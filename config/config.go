@@ -15,6 +15,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/probe"
 	"plan-charge/provider/pgrows"
 )
@@ -84,6 +85,7 @@ type Database struct {
 	Insights     bool   `json:"insights" allowed:"true or false" example:"true"`
 	Immediately  bool   `json:"immediately" allowed:"true or false" example:"false"`
 	Certificate  string `json:"certificate" allowed:"the id of an RDS certificate authority" example:"rds-ca-rsa2048-g1"`
+	Authority    string `json:"authority" allowed:"rds (Amazon RDS) or environment (whoever has a certificate in the file that PGSSLROOTCERT names)" example:"rds"`
 	Name         string `json:"name" allowed:"a lower-case letter, then up to 62 letters, digits and underscores" example:"plan_charge"`
 	Owner        string `json:"owner" allowed:"a lower-case letter, then up to 62 letters, digits and underscores; no reserved name" example:"plan_charge_owner"`
 	App          string `json:"app" allowed:"a lower-case letter, then up to 62 letters, digits and underscores; not the owner's name" example:"plan_charge_app"`
@@ -201,7 +203,7 @@ func defaults() Config {
 		Region:        "eu-west-3",
 		Tags:          map[string]string{},
 		Network:       Network{CIDR: "10.20.0.0/16", Zones: 2, NAT: "one"},
-		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7, Access: Session, Inbound: []string{}},
+		Database:      Database{Version: "16", Class: "db.t4g.small", Storage: 20, MaxStorage: 200, BackupDays: 14, Protect: true, OnDestroy: "snapshot", Insights: true, Authority: authority.RDS, Name: "plan_charge", Owner: "plan_charge_owner", App: "plan_charge_app", Port: 5432, RecoveryDays: 7, Access: Session, Inbound: []string{}},
 		Migration:     Migration{Command: []string{"alembic", "upgrade", "head"}, Downgrade: []string{"alembic", "downgrade"}, Directory: "/app", VersionTable: "alembic_version", VersionColumn: "version_num", CPU: 256, Memory: 512, Timeout: 30 * time.Minute, LockTimeout: 10 * time.Second, IgnoreObjects: []string{}, Accept: []string{}},
 		Organizations: Organizations{OnRemove: pgrows.Retain, Rows: []Organization{}},
 		Service:       Service{CPU: 512, Memory: 1024, Architecture: "X86_64", Port: 8000, Min: 2, Max: 6, CPUTarget: 60, HealthPath: "/health", HealthCommand: []string{}, HealthSeconds: 15, GraceSeconds: 60, DrainSeconds: 30, Environment: map[string]string{}, Secrets: map[string]string{}, LogDays: 30, Timeout: 20 * time.Minute},

@@ -3,10 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/testkit"
 )
 
@@ -31,6 +33,18 @@ func from(stack string, values map[string]string, secrets ...string) source {
 			return false
 		},
 		keys: keys,
+	}
+}
+
+// The certificates of some regions are not kept: what to do is said before anything is made there.
+func TestARegionWithoutKeptCertificates(t *testing.T) {
+	values := map[string]string{"image": goodImage, "region": "il-central-1"}
+	_, err := load(from("prod", values))
+	testkit.Contains(t, "error", fmt.Sprint(err), `plan-charge:database.authority: found "rds"; allowed: environment for il-central-1`, "PGSSLROOTCERT")
+	values["database"] = `{"authority":"environment"}`
+	t.Setenv("PGSSLROOTCERT", filepath.Join("..", authority.File))
+	if _, err := load(from("prod", values)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -78,6 +92,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"database port 0":                   {"database", `{"port":0}`, `database.port: found 0; allowed: 1150 to 65535`, false},
 		"service port too large":            {"service", `{"port":65536}`, `service.port: found 65536; allowed: 1 to 65535`, false},
 		"service port negative":             {"service", `{"port":-1}`, `service.port: found -1`, false},
+		"authority that is none":            {"database", `{"authority":"/etc/ssl/rds.pem"}`, `database.authority: found "/etc/ssl/rds.pem"; allowed: rds (Amazon RDS) or environment`, false},
+		"authority of no file":              {"database", `{"authority":"environment"}`, `database.authority: found "environment"; allowed: rds, or environment with a file of certificates (PGSSLROOTCERT is not set`, false},
 		"access that is none":               {"database", `{"access":"vpn"}`, `database.access: found "vpn"; allowed: session (through a one-off task, from anywhere) or direct`, false},
 		"access port too low":               {"database", `{"access":"session","accessPort":80}`, `database.accessPort: found 80; allowed: 0 (one that follows`, false},
 		"access port without a session":     {"database", `{"access":"direct","accessPort":15432}`, `database.accessPort: found 15432; allowed: 0, unless database.access is session`, false},

@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/schemaobjects"
 	"plan-charge/provider/pgrows"
 )
@@ -42,7 +43,7 @@ var (
 	statuses      = regexp.MustCompile(`^([1-5]([0-9]{2}|[xX]{2}))( *, *[1-5]([0-9]{2}|[xX]{2}))*$`)
 	headerName    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 	strangerName  = regexp.MustCompile(`^\S.*: \S.*\S$`) // what it is on, and what it is
-	authority     = regexp.MustCompile(`^[a-z][a-z0-9-]+$`)
+	authorityID   = regexp.MustCompile(`^[a-z][a-z0-9-]+$`)
 
 	// The parts of an image reference, as the distribution specification has them.
 	imageRef = regexp.MustCompile(`^([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$`)
@@ -209,7 +210,8 @@ func (c *checker) database(cfg *Config) {
 	case d.Protect && !c.anyBroken("database.protect"):
 		c.rejectFor("database.replace", d.Replace, "nothing while database.protect is true")
 	}
-	c.optional("database.certificate", d.Certificate, authority)
+	c.optional("database.certificate", d.Certificate, authorityID)
+	c.authority(cfg)
 	c.match("database.name", d.Name, sqlName)
 	for path, name := range map[string]string{"database.owner": d.Owner, "database.app": d.App} {
 		if !sqlName.MatchString(name) || slices.Contains(roleNames, name) || strings.HasPrefix(name, "pg_") {
@@ -226,6 +228,22 @@ func (c *checker) database(cfg *Config) {
 	}
 	if d.RecoveryDays != 0 {
 		c.between("database.recoveryDays", d.RecoveryDays, 7, 30)
+	}
+}
+
+// authority checks that there is something to verify the server's certificate with.
+func (c *checker) authority(cfg *Config) {
+	who := cfg.Database.Authority
+	c.oneOf("database.authority", who, authority.RDS, authority.Environment)
+	switch {
+	case c.anyBroken("database.authority", "region"):
+	case who == authority.RDS && !authority.Covers(cfg.Region):
+		c.rejectFor("database.authority", who, fmt.Sprintf("%s for %s, whose certificates are not among those in %s, with %s naming the file that AWS publishes for that region",
+			authority.Environment, cfg.Region, authority.File, authority.Variable))
+	case who == authority.Environment:
+		if _, err := authority.Roots(who); err != nil {
+			c.rejectFor("database.authority", who, fmt.Sprintf("%s, or %s with a file of certificates (%v)", authority.RDS, authority.Environment, err))
+		}
 	}
 }
 

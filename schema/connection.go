@@ -6,6 +6,7 @@ import (
 	"github.com/pulumi/pulumi-postgresql/sdk/v3/go/postgresql"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/order"
 	"plan-charge/provider/pgrows"
 )
@@ -20,7 +21,8 @@ type Connection struct {
 	Database string
 	Owner    string
 	Password pulumi.StringInput // of the owner
-	SSLMode  string             // such as require
+	// Authority is who vouches for the server, as the package authority has it.
+	Authority string
 	// Version of the server, such as 16. Knowing it, the PostgreSQL provider need not ask, so that a preview needs no database.
 	Version string
 	// Identity changes when the database is another one at the same address, such as one restored from a snapshot; may be nil.
@@ -54,13 +56,17 @@ func (c Connection) postgres(ctx *pulumi.Context, name string, opts ...pulumi.Re
 		Database:        pulumi.String(c.Database),
 		Username:        pulumi.String(c.Owner),
 		Password:        secret(c.Password),
-		Sslmode:         pulumi.String(c.SSLMode),
+		Sslmode:         pulumi.String("verify-full"),
 		Superuser:       pulumi.Bool(false), // RDS's master user is none
 		ConnectTimeout:  pulumi.Int(connectTimeout),
 		ExpectedVersion: pulumi.String(c.Version),
 	}
+	if c.Authority == authority.RDS { // else the environment leads to its file: no path of one machine is in the state
+		args.Sslrootcert = pulumi.String(authority.File)
+	}
 	if c.Way != nil {
 		args.Host, args.Port = pulumi.String("127.0.0.1"), c.Way.Port.ToIntOutput().ToIntPtrOutput()
+		args.Sslmode = pulumi.String("verify-ca") // the name that it dials is not the server's
 		args.ConnectTimeout = pulumi.Int(connectTimeoutWay)
 		opts = append(opts, order.After(c.Way.DependsOn...))
 	}
@@ -75,7 +81,8 @@ func (c Connection) rows(ctx *pulumi.Context, name string, opts ...pulumi.Resour
 		Database:       pulumi.String(c.Database),
 		Username:       pulumi.String(c.Owner),
 		Password:       c.Password,
-		SSLMode:        pulumi.String(c.SSLMode),
+		SSLMode:        pulumi.String("verify-full"),
+		SSLRootCert:    pulumi.String(c.Authority),
 		ConnectTimeout: pulumi.Int(connectTimeout),
 	}
 	if c.Way != nil {

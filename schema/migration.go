@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"plan-charge/internal/announce"
+	"plan-charge/internal/authority"
 	"plan-charge/internal/order"
 	"plan-charge/internal/versiontable"
 	"plan-charge/provider/pgrows"
@@ -130,6 +131,9 @@ func NewMigration(ctx *pulumi.Context, name string, args *MigrationArgs, opts ..
 	if args.DowngradeTo != "" { // else the variables would be a change of every stack
 		environment["MIGRATE_DOWNGRADE_TO"] = pulumi.String(args.DowngradeTo)
 		environment["MIGRATE_SNAPSHOT_OF"] = pulumi.String(args.Instance)
+	}
+	if c.Authority != authority.RDS {
+		environment["MIGRATE_AUTHORITY"] = pulumi.String(c.Authority)
 	}
 	if args.Connection.Way != nil {
 		environment["MIGRATE_SESSION"] = args.Connection.Way.Route

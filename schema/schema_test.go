@@ -23,7 +23,7 @@ func program(t *testing.T, body func(*pulumi.Context) error) (testkit.Program, e
 func connection() schema.Connection {
 	return schema.Connection{
 		Host: pulumi.String("db.example"), Port: pulumi.Int(5433), Database: "plan_charge", Owner: "plan_charge_owner",
-		Password: pulumi.String("owner-password"), SSLMode: "require", Version: "16", Identity: pulumi.String("db-ABC"),
+		Password: pulumi.String("owner-password"), Authority: "rds", Version: "16", Identity: pulumi.String("db-ABC"),
 	}
 }
 
@@ -41,7 +41,7 @@ func TestRolesAndGrants(t *testing.T) {
 	}
 	provider := e["roles-postgres"].Inputs
 	for key, want := range map[string]any{
-		"host": "db.example", "sslmode": "require", "username": "plan_charge_owner", "password": "owner-password", "expectedVersion": "16",
+		"host": "db.example", "sslmode": "verify-full", "sslrootcert": "internal/authority/rds.pem", "username": "plan_charge_owner", "password": "owner-password", "expectedVersion": "16",
 	} {
 		if fmt.Sprint(provider[key]) != fmt.Sprint(want) {
 			t.Errorf("provider: %s is %v, want %v", key, provider[key], want)
@@ -146,7 +146,7 @@ func TestMigration(t *testing.T) {
 	if text := fmt.Sprint(run); strings.Contains(text, "owner-password") {
 		t.Errorf("the password is in the command's inputs: %s", text)
 	}
-	if p := e["migration-postgres"].Inputs; p["password"] != "owner-password" || !e["migration-postgres"].IsSecret("password") || p["host"] != "db.example" || p["sslMode"] != "require" {
+	if p := e["migration-postgres"].Inputs; p["password"] != "owner-password" || !e["migration-postgres"].IsSecret("password") || p["host"] != "db.example" || p["sslMode"] != "verify-full" || p["sslRootCert"] != "rds" {
 		t.Errorf("provider: %v", p)
 	}
 	if r := e["migration-revision"].Inputs; r["table"] != "alembic_version" || r["column"] != "version" || r["schema"] != "public" || fmt.Sprint(r["triggers"]) != "[db-ABC]" || fmt.Sprint(r["ignoreObjects"]) != "[table public.cache_*]" {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/progress"
 	"plan-charge/internal/session"
 	"plan-charge/internal/versiontable"
@@ -38,6 +39,11 @@ func connect(ctx context.Context, ownerURL string, s Settings, way *session.Way,
 	if err != nil {
 		return nil, fmt.Errorf("the owner's database URL in %s: %w", s.SecretARN, err)
 	}
+	// The task has the same URL, and its image knows no authority of RDS's: how it connects is not for us.
+	if config.TLSConfig, err = authority.Verify(s.Authority, config.Host); err != nil {
+		return nil, err
+	}
+	config.Fallbacks = nil
 	if way != nil {
 		if err := way.Ready(ctx); err != nil {
 			return nil, fmt.Errorf("no connection to the database at %s:%d: %w", config.Host, config.Port, err)
@@ -62,6 +68,9 @@ func connect(ctx context.Context, ownerURL string, s Settings, way *session.Way,
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if refusal := authority.Refusal(err, s.Authority); refusal != "" {
+			return nil, fmt.Errorf("no connection to the database at %s:%d: %s", config.Host, config.Port, refusal)
 		}
 		if refusedForGood(err) || time.Since(started) > patience {
 			return nil, fmt.Errorf("connect to the database at %s:%d as %s, attempt %d after %s: %w",

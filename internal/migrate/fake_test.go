@@ -18,6 +18,7 @@ import (
 	smtypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/versiontable"
 )
 
@@ -279,6 +280,6 @@ func testSettings() Settings {
 		Cluster: "cluster", TaskDefinition: "arn:aws:ecs:eu-west-3:123456789012:task-definition/migration:3", Container: "backend", Image: "app:1.0",
 		Command: []string{"alembic", "upgrade", "head"}, Subnets: []string{"subnet-1", "subnet-2"}, SecurityGroups: []string{"sg-1"},
 		LogGroup: "/plan-charge/migration", LogStreamPrefix: "migration", SecretARN: "plan-charge/migration-url",
-		VersionTable: versiontable.New("", "", ""), Timeout: 20 * time.Second, LockTimeout: 10 * time.Second,
+		VersionTable: versiontable.New("", "", ""), Timeout: 20 * time.Second, LockTimeout: 10 * time.Second, Authority: authority.Environment,
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/jackc/pgx/v5"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/testkit"
 	"plan-charge/internal/testkit/postgres"
 	"plan-charge/internal/versiontable"
@@ -33,12 +34,13 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		os.Chmod(dir, 0o755)
-		server, err = postgres.Start(context.Background(), postgres.Options{Dir: dir + "/pg", User: "owner", Password: password, Database: "plan_charge"})
+		server, err = postgres.Start(context.Background(), postgres.Options{Dir: dir + "/pg", User: "owner", Password: password, Database: "plan_charge", TLS: true})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		defer server.Kill()
+		os.Setenv(authority.Variable, server.CertFile)
 		return m.Run()
 	}())
 }
@@ -620,14 +622,36 @@ func TestDatabaseThatCannotBeReached(t *testing.T) {
 	}
 }
 
+// What waiting cannot mend is not waited for, and no password goes to a server that nobody vouches for.
+func TestAnotherServerIsRefusedAtOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		url, who, want string
+	}{
+		"not RDS":      {server.URL(), authority.RDS, "Amazon RDS (database.authority: rds) was expected"},
+		"another name": {strings.Replace(server.URL(), "@127.0.0.1:", "@0.0.0.0:", 1), authority.Environment, "0.0.0.0 was expected"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, s := newCloud(t, tc.url), testSettings()
+			c.script, s.Authority = good(t), tc.who
+			p := fast()
+			p.patience = time.Hour // the timeout of the whole comes first
+			var out testkit.Buffer
+			_, err := run(context.Background(), s, c.clients(), &out, p)
+			testkit.Contains(t, "error", fmt.Sprint(err), tc.want)
+			noSecret(t, fmt.Sprint(err)+out.String())
+		})
+	}
+}
+
 func TestDatabaseThatComesBack(t *testing.T) {
 	dir := t.TempDir()
 	os.Chmod(dir, 0o755)
-	o := postgres.Options{Dir: dir + "/pg", User: "owner", Password: password, Database: "plan_charge"}
+	o := postgres.Options{Dir: dir + "/pg", User: "owner", Password: password, Database: "plan_charge", TLS: true}
 	late, err := postgres.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv(authority.Variable, late.CertFile)
 	o.Port = late.Port
 	url := late.URL()
 	late.Kill()
@@ -702,7 +726,7 @@ func TestFromEnv(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Family() != "plan-charge-prod-migration" || s.VersionTable != versiontable.New("app", "versions", "version") || s.Timeout != 45*time.Minute || len(s.Subnets) != 2 || len(s.Command) != 3 {
+	if s.Family() != "plan-charge-prod-migration" || s.VersionTable != versiontable.New("app", "versions", "version") || s.Timeout != 45*time.Minute || len(s.Subnets) != 2 || len(s.Command) != 3 || s.Authority != authority.RDS {
 		t.Errorf("got %+v", s)
 	}
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/env"
 	"plan-charge/internal/schemaobjects"
 	"plan-charge/internal/session"
@@ -33,6 +34,7 @@ type Settings struct {
 	IgnoreObjects   []string       // patterns of the schema's objects that are not compared with what the last migration left
 	Accept          []string       // names of those that may differ from it, and become part of what this one leaves
 	Route           *session.Route // of a session to the database; nil: its address is dialled
+	Authority       string         // who vouches for the database server, as the package authority has it
 }
 
 // What bounds a migration, and its waits for tables, when nothing else is said.
@@ -57,6 +59,7 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		LockTimeout:     r.Duration("MIGRATE_LOCK_TIMEOUT", DefaultLockTimeout),
 		Image:           r.Required("MIGRATE_IMAGE", "the image that the task definition runs", "registry.example/plan-charge/backend:1.4.0"),
 		Key:             r.Optional("MIGRATE_KEY", ""),
+		Authority:       r.Optional("MIGRATE_AUTHORITY", authority.RDS),
 	}
 	r.JSON("MIGRATE_COMMAND", "a JSON array of strings", `["alembic","upgrade","head"]`, &s.Command)
 	if s.DowngradeTo = r.Optional("MIGRATE_DOWNGRADE_TO", ""); s.DowngradeTo != "" {
@@ -67,6 +70,9 @@ func FromEnv(lookup func(string) (string, bool)) (Settings, error) {
 		if s.Route, err = session.ParseRoute(route); err != nil {
 			r.Mistake("MIGRATE_SESSION", fmt.Sprintf("what %v", err), "the route of a session as JSON, or nothing", `{"stack": "plan-charge-prod", …}`)
 		}
+	}
+	if _, err := authority.Roots(s.Authority); err != nil {
+		r.Mistake("MIGRATE_AUTHORITY", fmt.Sprintf("%q, where %v", s.Authority, err), authority.RDS+", "+authority.Environment+" or a file of certificates (PEM)", authority.RDS)
 	}
 	objects(r, "MIGRATE_IGNORE_OBJECTS", schemaobjects.AllowedPattern, `["table public.cache_*"]`, &s.IgnoreObjects, schemaobjects.ValidPattern)
 	objects(r, "MIGRATE_ACCEPT", schemaobjects.AllowedName, `["table public.users"]`, &s.Accept, schemaobjects.ValidName)

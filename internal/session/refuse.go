@@ -38,8 +38,7 @@ func refuse(c net.Conn, first []byte, reason error) {
 				return
 			}
 		case sslRequest:
-			// Its certificate is nobody's: a client that verifies one sees at once that this is not its server.
-			cert, err := nobody()
+			cert, err := nobody(reason)
 			if err != nil {
 				return
 			}
@@ -82,16 +81,25 @@ func fatal(text string) []byte {
 	return append(packet, fields.Bytes()...)
 }
 
-// nobody is a certificate that no authority has signed.
-func nobody() (tls.Certificate, error) {
+// nobody is a certificate that no authority has signed: a client that verifies one takes this for no server of its own, and
+// hears no more. So the reason is the name of who signed it, which Go's clients repeat (pulumi-postgresql is one).
+func nobody(reason error) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "no connection"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+	template := func(name string) *x509.Certificate {
+		return &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+			BasicConstraintsValid: true,
+		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+	signer := template(reason.Error())
+	signerDER, err := x509.CreateCertificate(rand.Reader, signer, signer, &key.PublicKey, key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template("no connection"), signer, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der, signerDER}, PrivateKey: key}, err
 }

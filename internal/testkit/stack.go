@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"plan-charge/internal/authority"
 )
 
-// ReadStack reads a stack file of the project in dir as the engine hands it over.
+// ReadStack reads a stack file of the project in dir as the engine hands it over. For one that wants it, the environment names
+// who vouches for the database.
 func ReadStack(t testing.TB, dir, name string) Stack {
 	t.Helper()
 	var file struct{ Config map[string]any }
@@ -17,6 +21,9 @@ func ReadStack(t testing.TB, dir, name string) Stack {
 	s := Stack{Project: "plan-charge", Name: name, Config: map[string]string{}}
 	for key, value := range file.Config {
 		s.Config[key] = Raw(t, value)
+	}
+	if strings.Contains(s.Config["plan-charge:database"], `"authority":"environment"`) {
+		t.Setenv(authority.Variable, filepath.Join(dir, authority.File))
 	}
 	return s
 }

@@ -36,7 +36,8 @@ type ProviderArgs struct {
 	Password pulumi.StringInput
 	// SSLMode is disable, prefer, require (unless given), verify-ca or verify-full.
 	SSLMode pulumi.StringPtrInput
-	// SSLRootCert is a file with the certificates (PEM) that the server's is verified with.
+	// SSLRootCert is a file with the certificates (PEM) that the server's is verified with, rds for those of Amazon RDS, or
+	// environment for the file that PGSSLROOTCERT names.
 	SSLRootCert pulumi.StringPtrInput
 	// ConnectTimeout in seconds, 10 unless given.
 	ConnectTimeout pulumi.IntPtrInput

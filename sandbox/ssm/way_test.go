@@ -227,7 +227,11 @@ func TestAPreviewOpensNothing(t *testing.T) {
 	if _, err := w.DialContext(t.Context(), "tcp", net.JoinHostPort(host, port)); !errors.Is(err, session.ErrPreview) {
 		t.Errorf("it dials: %v", err)
 	}
-	for _, mode := range []string{"require", "disable", "prefer"} {
+	authority, err := postgres.OpenAuthority(filepath.Join(t.TempDir(), "a.pem"), filepath.Join(t.TempDir(), "a.key"), "nobody here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"require", "disable", "prefer", "verify-ca sslrootcert=" + authority.File} {
 		_, err := pgx.Connect(t.Context(), fmt.Sprintf("host=127.0.0.1 port=%d user=u password=p dbname=d sslmode=%s", w.Port(), mode))
 		if err == nil || !strings.Contains(err.Error(), session.ErrPreview.Error()) {
 			t.Errorf("%s: %v", mode, err)

@@ -57,6 +57,7 @@ func TestDeployment(t *testing.T) {
 				day{"APreviewOpensNoneUnlessItMay", previewWithoutSession},
 				day{"AKilledCommandLeavesOnlyItsTask", killedCommand},
 				day{"NobodyElseReachesTheDatabase", directFromOutside},
+				day{"NobodyLogsInToAServerOfAnotherAuthority", anotherAuthority},
 				day{"PeopleReachTheDatabase", peopleReachTheDatabase},
 				day{"RefreshSeesAServiceWithoutTasksAndUpHealsIt", noTasks},
 				day{"RefreshSeesALoginThatFails", lostTable},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"plan-charge/internal/authority"
+	"plan-charge/internal/testkit/postgres"
 	sandboxes "plan-charge/sandbox/box"
 	"plan-charge/test/testbed"
 )
@@ -99,6 +102,21 @@ func directFromOutside(t *testing.T, b *box) {
 		t.Error("a database in a private network is reached from outside")
 	}
 	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--refresh=false"))
+	b.WantNoDrift()
+}
+
+// anotherAuthority is a database server for which somebody else vouches than was expected: nobody logs in to it.
+func anotherAuthority(t *testing.T, b *box) {
+	other, err := postgres.OpenAuthority(filepath.Join(t.TempDir(), "other.pem"), filepath.Join(t.TempDir(), "other.key"), "another authority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := b.Type([]string{authority.Variable + "=" + other.File}, "pulumi", "refresh", "--yes", "--skip-preview")
+	if r.Code == 0 {
+		t.Error("a server of another authority is taken for the database")
+	}
+	testbed.WantIn(t, r.Out, "its certificate is signed by ", other.File+" (database.authority: environment, PGSSLROOTCERT) was expected") // the row provider
+	testbed.WantIn(t, r.Out, "certificate signed by unknown authority")                                                                    // pulumi-postgresql
 	b.WantNoDrift()
 }
 

@@ -866,6 +866,21 @@ var access = []guard{
 		"./sandbox/ssm", "TestAPortThatIsTakenIsNamed",
 	},
 	{
+		"the owner's password goes to the database alone, whose certificate says so", "provider/internal/pgdb/settings.go",
+		`query := url.Values{"sslmode": {mode}}`, `query := url.Values{"sslmode": {"require"}}`,
+		database, "TestTheServerIsVerified/another name",
+	},
+	{
+		"so it is with the migration", "internal/migrate/database.go",
+		`if config.TLSConfig, err = authority.Verify(s.Authority, config.Host); err != nil {`, `if _, err = authority.Verify(s.Authority, config.Host); err != nil {`,
+		migrate, "TestAnotherServerIsRefusedAtOnce/not RDS",
+	},
+	{
+		"and with roles and grants, which dial a port of this machine", "schema/connection.go",
+		`args.Sslmode = pulumi.String("verify-ca")`, `args.Sslmode = pulumi.String("require")`,
+		whole, "TestSessionLeadsEverything",
+	},
+	{
 		"a cancelled statement ends on the server behind a session, too", "internal/session/way.go",
 		`func (n *named) RemoteAddr() net.Addr { return farEnd(n.address) }`, ``,
 		"./sandbox/ssm", "TestAStatementIsCancelledThroughAWay",

@@ -103,7 +103,7 @@ func startAccount() (*account, error) {
 	if out, err := exec.Command("go", "build", "-o", a.binary, "plan-charge/cmd/plan-charge").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
-	if a.db, err = postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "pg"), User: "owner", Password: password, Database: "plan_charge"}); err != nil {
+	if a.db, err = postgres.Start(ctx, postgres.Options{Dir: filepath.Join(dir, "pg"), User: "owner", Password: password, Database: "plan_charge", TLS: true}); err != nil {
 		return nil, err
 	}
 	stops = append(stops, func() { a.db.Kill() })
@@ -239,7 +239,7 @@ func (a *account) command(family, command string, extra ...string) (cmd *exec.Cm
 		"AWS_ENDPOINT_URL="+a.url, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-west-3",
 		"MIGRATE_CLUSTER=cluster", "MIGRATE_TASK_DEFINITION="+family+":1", "MIGRATE_CONTAINER=backend", "MIGRATE_IMAGE=app:1", "MIGRATE_COMMAND="+a.words(command),
 		"MIGRATE_SUBNETS=subnet-1", "MIGRATE_SECURITY_GROUPS=sg-1", "MIGRATE_LOG_GROUP=/migration", "MIGRATE_LOG_STREAM_PREFIX=ecs",
-		"MIGRATE_SECRET_ARN=owner-url", "MIGRATE_TIMEOUT=60s")
+		"MIGRATE_SECRET_ARN=owner-url", "MIGRATE_TIMEOUT=60s", "MIGRATE_AUTHORITY=environment", "PGSSLROOTCERT="+a.db.CertFile)
 	cmd.Env = append(cmd.Env, extra...)
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr

@@ -12,9 +12,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"plan-charge/internal/authority"
 )
 
-// Settings say how to reach a database. The zero values of SSLMode and ConnectTimeout mean require and 10 s.
+// Settings say how to reach a database. The zero values of SSLMode and ConnectTimeout mean require and 10 s. SSLRootCert is a
+// file, authority.RDS or authority.Environment.
 type Settings struct {
 	Host           string
 	Port           int
@@ -46,8 +49,8 @@ func (s Settings) Address() string {
 	return fmt.Sprintf("%s on %s", s.Database, net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
 }
 
-// session makes what a value looks like independent of the server's settings.
-var session = map[string]string{
+// parameters make what a value looks like independent of the server's settings.
+var parameters = map[string]string{
 	"application_name": "pulumi pgrows",
 	// Whatever the database's own encoding is, what is sent and read is UTF-8, and the server converts it.
 	"client_encoding":    "UTF8",
@@ -71,7 +74,10 @@ func (s Settings) config() (*pgxpool.Config, error) {
 		mode = "require"
 	}
 	query := url.Values{"sslmode": {mode}}
-	if s.SSLRootCert != "" {
+	kept := s.SSLRootCert == authority.RDS || s.SSLRootCert == authority.Environment
+	if kept {
+		query.Set("sslrootcert", "") // else what the environment says would be read besides
+	} else if s.SSLRootCert != "" {
 		query.Set("sslrootcert", s.SSLRootCert)
 	}
 	u := url.URL{
@@ -83,6 +89,11 @@ func (s Settings) config() (*pgxpool.Config, error) {
 		// The parser's message quotes the connection string.
 		return nil, fmt.Errorf("the settings for %s are not usable (sslMode %q, sslRootCert %q)", s.Address(), mode, s.SSLRootCert)
 	}
+	if tls := cfg.ConnConfig.TLSConfig; kept && tls != nil {
+		if tls.RootCAs, err = authority.Roots(s.SSLRootCert); err != nil {
+			return nil, fmt.Errorf("the settings for %s are not usable: %w", s.Address(), err)
+		}
+	}
 	cfg.ConnConfig.ConnectTimeout = s.ConnectTimeout
 	if s.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
@@ -92,7 +103,7 @@ func (s Settings) config() (*pgxpool.Config, error) {
 		// The name is the private network's; it is looked up at the way's other end.
 		cfg.ConnConfig.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	}
-	cfg.ConnConfig.RuntimeParams = maps.Clone(session)
+	cfg.ConnConfig.RuntimeParams = maps.Clone(parameters)
 	cfg.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(cmp.Or(s.LockTimeout, defaultLockTimeout).Milliseconds(), 10)
 	// Tables change between two uses of a connection, and a prepared statement would remember their old shape.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec

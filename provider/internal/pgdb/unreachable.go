@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"plan-charge/internal/authority"
 )
 
 var _ error = (*UnreachableError)(nil)
@@ -29,7 +31,10 @@ func (s Settings) unreachable(err error) error {
 	reason := err.Error()
 	var pg *pgconn.PgError
 	var op *net.OpError
+	refusal := authority.Refusal(err, s.SSLRootCert)
 	switch {
+	case refusal != "":
+		reason = refusal
 	case errors.As(err, &pg):
 		reason = pg.Message
 	case errors.Is(err, context.DeadlineExceeded):

@@ -43,6 +43,9 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
+// CertFile is the server's certificate, which it signed itself. It is for localhost and its address.
+func CertFile() string { return server.CertFile }
+
 var count atomic.Int64
 
 // Database is a fresh database of one test.

@@ -15,6 +15,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
+	"plan-charge/internal/authority"
 	"plan-charge/internal/session"
 	"plan-charge/provider/internal/pgdb"
 )
@@ -42,8 +43,8 @@ var configDocs = map[string]doc{
 	"password": {"Password of the user. It is kept secret, and no message holds it.", `"correct horse battery staple"`},
 	"sslMode":  {"How TLS is used: " + strings.Join(pgdb.SSLModes, ", ") + ".", `"verify-full"`},
 	"sslRootCert": {
-		"File with the certificates (PEM) that the server's is verified with. verify-ca and verify-full use the system's without it.",
-		`"certs/rds.pem"`,
+		"File with the certificates (PEM) that the server's is verified with, rds for those of Amazon RDS, or environment for the file that PGSSLROOTCERT names. verify-ca and verify-full use the system's without it.",
+		`"rds"`,
 	},
 	"connectTimeout": {"Seconds to wait for a connection.", `15`},
 	"session": {
@@ -153,8 +154,8 @@ func checkConfig(inputs property.Map) (property.Map, []p.CheckFailure) {
 		refuse("sslMode", "is %q, but has to be one of %s", mode, strings.Join(pgdb.SSLModes, ", "))
 	}
 	if file, ok := text("sslRootCert"); ok && file != "" {
-		if _, err := os.Stat(file); err != nil {
-			refuse("sslRootCert", "cannot be read: %v", err)
+		if _, err := authority.Roots(file); err != nil {
+			refuse("sslRootCert", "cannot be used: %v", err)
 		}
 	}
 	if route, ok := text("session"); ok {

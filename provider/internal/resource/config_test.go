@@ -24,6 +24,7 @@ func TestCheckConfig(t *testing.T) {
 		"other kinds":     {`{"host": 1, "database": true, "username": [], "password": {}, "sslMode": 1, "sslRootCert": 1, "port": true}`, "database host password port sslMode sslRootCert username"},
 		"missing":         {`{"hots": "h"}`, "database host hots password username"},
 		"a URL":           {`{"host": "postgres://h:1/d", "database": "d", "username": "u", "password": "p"}`, "host"},
+		"RDS":             {`{"host": "h", "database": "d", "username": "u", "password": "p", "sslMode": "verify-full", "sslRootCert": "rds"}`, ""},
 		"an IP version 6": {`{"host": "::1", "database": "d", "username": "u", "password": "p"}`, ""},
 	} {
 		resp, err := w.server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: obj(c.inputs)})
