@@ -72,6 +72,9 @@ func connect(ctx context.Context, ownerURL string, s Settings, way *session.Way,
 		if refusal := authority.Refusal(err, s.Authority); refusal != "" {
 			return nil, fmt.Errorf("no connection to the database at %s:%d: %s", config.Host, config.Port, refusal)
 		}
+		if session.Outside(err) {
+			return nil, fmt.Errorf("no connection to the database at %s:%d: %w", config.Host, config.Port, session.ErrOutside)
+		}
 		if refusedForGood(err) || time.Since(started) > patience {
 			return nil, fmt.Errorf("connect to the database at %s:%d as %s, attempt %d after %s: %w",
 				config.Host, config.Port, config.User, attempt, time.Since(started).Round(time.Second), err)

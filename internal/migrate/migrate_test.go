@@ -627,8 +627,9 @@ func TestAnotherServerIsRefusedAtOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		url, who, want string
 	}{
-		"not RDS":      {server.URL(), authority.RDS, "Amazon RDS (database.authority: rds) was expected"},
-		"another name": {strings.Replace(server.URL(), "@127.0.0.1:", "@0.0.0.0:", 1), authority.Environment, "0.0.0.0 was expected"},
+		"not RDS":         {server.URL(), authority.RDS, "Amazon RDS (database.authority: rds) was expected"},
+		"another name":    {strings.Replace(server.URL(), "@127.0.0.1:", "@0.0.0.0:", 1), authority.Environment, "0.0.0.0 was expected"},
+		"no name of here": {strings.Replace(server.URL(), "@127.0.0.1:", "@db.private.invalid:", 1), authority.RDS, "set database.access to session"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, s := newCloud(t, tc.url), testSettings()

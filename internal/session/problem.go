@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/aws/smithy-go"
 )
@@ -17,4 +18,14 @@ func explain(what string, err error, right string) error {
 		}
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// ErrOutside is why a name that means nothing here is not dialled again.
+var ErrOutside = errors.New("its name does not resolve on this machine (no such host), as is so for an address of a private network. " +
+	"Run Pulumi inside that network, or set database.access to session, which leads there from anywhere")
+
+// Outside says whether an error means that a server's name is not known where it was dialled. Waiting does not mend that.
+func Outside(err error) bool {
+	var name *net.DNSError
+	return errors.As(err, &name) && name.IsNotFound
 }

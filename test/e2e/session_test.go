@@ -101,6 +101,7 @@ func directFromOutside(t *testing.T, b *box) {
 	if r.Code == 0 || !strings.Contains(r.Out, "no such host") {
 		t.Error("a database in a private network is reached from outside")
 	}
+	testbed.WantIn(t, r.Out, "set database.access to session")
 	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--refresh=false"))
 	b.WantNoDrift()
 }

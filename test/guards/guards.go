@@ -881,6 +881,11 @@ var access = []guard{
 		whole, "TestSessionLeadsEverything",
 	},
 	{
+		"a database that cannot be reached from here is not waited for", "internal/migrate/database.go",
+		`if session.Outside(err) {`, `if false {`,
+		migrate, "TestAnotherServerIsRefusedAtOnce/no name of here",
+	},
+	{
 		"a cancelled statement ends on the server behind a session, too", "internal/session/way.go",
 		`func (n *named) RemoteAddr() net.Addr { return farEnd(n.address) }`, ``,
 		"./sandbox/ssm", "TestAStatementIsCancelledThroughAWay",

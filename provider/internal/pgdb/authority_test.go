@@ -2,6 +2,7 @@ package pgdb_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -59,5 +60,24 @@ func TestTheServerIsVerified(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// unknown is where a name of a private network means nothing.
+type unknown struct{ way }
+
+func (*unknown) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: "db.private.invalid", IsNotFound: true}
+}
+
+func TestANameThatMeansNothingHereSaysWhatLeadsThere(t *testing.T) {
+	settings := pgtest.New(t).Settings
+	settings.Way = &unknown{}
+	store := pgdb.New(settings)
+	defer store.Close()
+	err := store.Look(t.Context(), func(context.Context, pgx.Tx) error { return nil })
+	var unreachable *pgdb.UnreachableError
+	if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), "no such host") || !strings.Contains(err.Error(), "database.access to session") {
+		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"plan-charge/internal/authority"
+	"plan-charge/internal/session"
 )
 
 var _ error = (*UnreachableError)(nil)
@@ -35,6 +36,8 @@ func (s Settings) unreachable(err error) error {
 	switch {
 	case refusal != "":
 		reason = refusal
+	case session.Outside(err):
+		reason = session.ErrOutside.Error()
 	case errors.As(err, &pg):
 		reason = pg.Message
 	case errors.Is(err, context.DeadlineExceeded):
