@@ -42,7 +42,7 @@ type access struct {
 func newAccess(dir string, api *awsAPI, log *slog.Logger) (*access, error) {
 	a := &access{
 		policiesFile: filepath.Join(dir, "policies.json"), callsFile: filepath.Join(dir, "calls.txt"), log: log,
-		cloud: rights.Cloud{Region: api.region, Account: account, Tags: api.tags, Roles: api.roles}, policies: map[string][]rights.Document{},
+		cloud: rights.Cloud{Region: api.region, Account: account, UserID: sessionName, Tags: api.tags, Roles: api.roles}, policies: map[string][]rights.Document{},
 	}
 	if err := readState(a.policiesFile, &a.policies); err != nil {
 		return nil, err

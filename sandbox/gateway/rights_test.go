@@ -28,7 +28,9 @@ func newGuarded(t *testing.T, dir string) *guarded {
 		switch {
 		case strings.Contains(string(body), "Action=DescribeTags"):
 			fmt.Fprint(w, `<R><tagSet><item><key>Project</key><value>p</value></item><item><key>Stack</key><value>s</value></item></tagSet></R>`)
-		case strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeTaskDefinition") && !strings.Contains(r.Header.Get("Authorization"), "Credential=reader/"):
+		case strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeTasks"): // the gateway's own question
+			fmt.Fprint(w, "{}")
+		case strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeTaskDefinition"):
 			fmt.Fprint(w, `{"taskDefinition": {"status": "ACTIVE", "taskRoleArn": "arn:aws:iam::000000000000:role/task", "executionRoleArn": "arn:aws:iam::000000000000:role/start"}}`)
 		default:
 			c.passed++
@@ -96,7 +98,9 @@ const (
 		{"Effect": "Allow", "Action": "rds:DescribeDBInstances", "Resource": "*"},
 		{"Effect": "Allow", "Action": "ec2:DeleteVpc", "Resource": "*", "Condition": {"StringEquals": {"aws:ResourceTag/Stack": "s"}}},
 		{"Effect": "Allow", "Action": "ecs:RunTask", "Resource": "*"},
-		{"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::000000000000:role/task"}
+		{"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::000000000000:role/task"},
+		{"Effect": "Allow", "Action": ["ssm:*Session", "ssmmessages:OpenDataChannel"], "Resource": [
+			"arn:aws:ecs:*:*:task/c/*", "arn:aws:ssm:*::document/AWS-StartPortForwardingSessionToRemoteHost", "arn:aws:ssm:*:*:session/${aws:userid}-*"]}
 	]}]`
 	noPolicy  = "because no identity-based policy allows the "
 	ecsTarget = "AmazonEC2ContainerServiceV20141113."
@@ -132,6 +136,9 @@ func TestACallOutsideThePoliciesIsRefused(t *testing.T) {
 				"iam:PassRole on resource: arn:aws:iam::000000000000:role/start",
 			}},
 			{"one of several", "reader", "monitoring", "", "Action=DescribeAlarms&AlarmNames.member.1=a", 403, []string{"cloudwatch:DescribeAlarms on resource: arn:aws:cloudwatch:eu-west-3:000000000000:alarm:a"}},
+			{"a session of one's own, by way of a task that does not run", "reader", "ssm", "AmazonSSM.StartSession", `{"Target": "ecs:c_t_r", "DocumentName": "AWS-StartPortForwardingSessionToRemoteHost", "Parameters": {"host": ["h"], "portNumber": ["1"]}}`, 400, []string{"TargetNotConnected"}},
+			{"a session by way of a task of others", "reader", "ssm", "AmazonSSM.StartSession", `{"Target": "ecs:d_t_r", "DocumentName": "AWS-StartPortForwardingSessionToRemoteHost"}`, 400, []string{"AccessDeniedException", "task/d/t "}},
+			{"somebody else's session", "reader", "ssm", "AmazonSSM.TerminateSession", `{"SessionId": "somebody-1"}`, 400, []string{"AccessDeniedException", "session/somebody-1 "}},
 			{"a call that nobody knows", "reader", "rds", "", "Action=DeleteEverything", 403, []string{"the sandbox does not know which right rds DeleteEverything needs, so that no policy allows it"}},
 			{"who one is, which needs no right", "nobody", "sts", "", "Action=GetCallerIdentity", 200, nil},
 		} {

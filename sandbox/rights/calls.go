@@ -22,6 +22,8 @@ type Call struct {
 // Cloud is what has to be known of an account to tell what a call needs.
 type Cloud struct {
 	Region, Account string
+	// UserID is the caller's, with which the ids of their sessions begin.
+	UserID string
 	// Tags are those of something in EC2, by its id.
 	Tags func(ctx context.Context, id string) map[string]string
 	// Roles are those of a task definition.
@@ -55,8 +57,8 @@ var owning = []string{"Project", "Stack"}
 //	cluster  the cluster counts (ecs:cluster)
 //
 // In a resource {x} is a parameter, and * where the call has none; {x?} lets the right go with it. An ARN stays as it is.
-// {x>kind} is what is made under the load balancer or listener x, or the task that x leads into. The rights that AWS takes from
-// the caller for what it does on their behalf, such as passing a role, are in its documents and not in a call's name.
+// {x>kind} is what is made under the load balancer or listener x, or the task that x leads into. Some rights are in no
+// call's name: those for what AWS does on the caller's behalf, such as passing a role, and those that a session takes once it broke.
 var table = map[string]string{
 	"application-autoscaling DeleteScalingPolicy":       "* | cloudwatch:DeleteAlarms alarm:TargetTracking-{ResourceId}-*",
 	"application-autoscaling DeregisterScalableTarget":  "* | cloudwatch:DeleteAlarms alarm:TargetTracking-{ResourceId}-*",
@@ -227,7 +229,7 @@ var table = map[string]string{
 	"sns UntagResource":                                 "{ResourceArn}",
 	"ssm DescribeSessions":                              "*",
 	"ssm ResumeSession":                                 "session/{SessionId}",
-	"ssm StartSession":                                  "{Target>task} | arn:aws:ssm:REGION::document/{DocumentName} | ssmmessages:OpenDataChannel arn:aws:ssm:REGION:ACCOUNT:session/${aws:userid}-*",
+	"ssm StartSession":                                  "{Target>task} | arn:aws:ssm:REGION::document/{DocumentName} | ssmmessages:OpenDataChannel arn:aws:ssm:REGION:ACCOUNT:session/USERID-* | ssm:ResumeSession session/USERID-* | ssm:TerminateSession session/USERID-*",
 	"ssm TerminateSession":                              "session/{SessionId}",
 	signedAsSelf:                                        "",
 }
@@ -316,7 +318,7 @@ func (in Cloud) resources(prefix, text string, c Call) []string {
 	}
 	var arns []string
 	for _, t := range texts {
-		t = strings.NewReplacer("REGION", in.Region, "ACCOUNT", in.Account).Replace(t)
+		t = strings.NewReplacer("REGION", in.Region, "ACCOUNT", in.Account, "USERID", in.UserID).Replace(t)
 		if t != "*" && !strings.HasPrefix(t, "arn:") {
 			region := in.Region
 			if prefix == "iam" || prefix == "cloudfront" {

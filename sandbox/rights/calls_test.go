@@ -11,7 +11,7 @@ import (
 
 // cloud has a tagged VPC, and a task definition with two roles.
 var cloud = Cloud{
-	Region: "r", Account: "1",
+	Region: "r", Account: "1", UserID: "u",
 	Tags: func(_ context.Context, id string) map[string]string {
 		if id == "vpc-1" {
 			return map[string]string{"Project": "p", "Stack": "s", "Name": "n"}
@@ -62,7 +62,8 @@ func TestNeeds(t *testing.T) {
 		}},
 		{"ssm StartSession Target=ecs:my_cluster_task_runtime&DocumentName=d", nil, []string{
 			"ssm:StartSession arn:aws:ecs:r:1:task/my_cluster/task", "ssm:StartSession arn:aws:ssm:r::document/d",
-			"ssmmessages:OpenDataChannel arn:aws:ssm:r:1:session/${aws:userid}-*",
+			"ssmmessages:OpenDataChannel arn:aws:ssm:r:1:session/u-*",
+			"ssm:ResumeSession arn:aws:ssm:r:1:session/u-*", "ssm:TerminateSession arn:aws:ssm:r:1:session/u-*",
 		}},
 		{"ssm TerminateSession SessionId=x-1", nil, []string{"ssm:TerminateSession arn:aws:ssm:r:1:session/x-1"}},
 		{"secretsmanager GetSecretValue SecretId=a/b", nil, []string{"secretsmanager:GetSecretValue arn:aws:secretsmanager:r:1:secret:a/b-*"}},
