@@ -1,6 +1,7 @@
 package rights
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,24 @@ func TestMatches(t *testing.T) {
 			t.Errorf("%q on %q: got %v", tc.pattern, tc.text, got)
 		}
 	}
+}
+
+// Wildcards mean what a regular expression says in other words, whatever is in the texts.
+func FuzzMatches(f *testing.F) {
+	f.Add("a*b?c", "aXXbYc")
+	f.Add("**?", "x")
+	f.Add("role/x-*", "role/x-y")
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		for _, c := range pattern + text {
+			if c >= 0x80 { // ARNs are ASCII
+				t.Skip()
+			}
+		}
+		quoted := strings.NewReplacer(`\*`, "(?s:.*)", `\?`, "(?s:.)").Replace(regexp.QuoteMeta(pattern))
+		if got, want := Matches(pattern, text), regexp.MustCompile("^(?:"+quoted+")$").MatchString(text); got != want {
+			t.Errorf("%q on %q: got %v, want %v", pattern, text, got, want)
+		}
+	})
 }
 
 // document is a policy of one allowing statement, and a denying one behind it.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,30 @@ func TestPoliciesAreWrittenFromTheCalls(t *testing.T) {
 				t.Logf("%s: %d of %d characters", f.name, n, limit)
 			}
 		}
+	}
+}
+
+// Whoever does as docs/github.md says gives each role all of its policies.
+func TestTheDocumentAttachesEachPolicy(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(project, "docs/github.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	loop := regexp.MustCompile(`for policy in (.*); do`).FindStringSubmatch(string(page))
+	if loop == nil {
+		t.Fatal("there is no loop over the policies")
+	}
+	var want []string
+	for _, list := range files {
+		for _, f := range list {
+			want = append(want, strings.TrimSuffix(f.name, ".json"))
+		}
+	}
+	got := strings.Fields(loop[1])
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("it attaches %v, and there are %v", got, want)
 	}
 }
 
