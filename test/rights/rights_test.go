@@ -36,7 +36,7 @@ var stack = rights.Stack{Region: box.Region, Account: "000000000000", Project: "
 func TestRights(t *testing.T) {
 	b := testbed.NewBox(t)
 	record := os.Getenv("PLAN_CHARGE_RECORD") != ""
-	b.Must(as(b, deployer, "stack", "select", "--create", "sandbox"))
+	b.Must(as(b, deployer, "stack", "select", "--create"))
 	admin(t, b, http.MethodPut, "calls", "")
 	if !record {
 		for _, key := range []string{deployer, reader} {
