@@ -306,3 +306,24 @@ func TestDriftIsOneIssue(t *testing.T) {
 	look(0)
 	state("closed")
 }
+
+// TestMigrationsSourceIsAsked previews an image whose source is at hand, up to the comment.
+func TestMigrationsSourceIsAsked(t *testing.T) {
+	w := newWorld(t)
+	w.log("preview", "image", "0")
+	w.file("print-sql", "#!/bin/sh\necho \"-- Running upgrade $1 -> 0004\"\necho 'ALTER TABLE users ADD COLUMN locale TEXT;'\n")
+	if err := os.Chmod(w.path("print-sql"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out := w.run(1, "preview", "--stack", "sandbox", "--migrations", w.path("none"), "--migrations-sql", "print-sql")
+	testkit.Contains(t, "the mistakes", out, "--migrations: found", "--migrations-sql: found")
+	if calls := w.read("calls"); calls != "" {
+		t.Errorf("it went on with mistakes: %s", calls)
+	}
+	w.run(0, "preview", "--stack", "sandbox", "--out", w.path("out"), "--migrations", w.dir, "--migrations-sql", w.path("print-sql")+" {from}")
+	w.run(0, "comment", "--pull", "1", "--review", w.path("out/review.json"))
+	testkit.Contains(t, "the comment", w.comment(), "**Migration** `0003` → `0004`", "SQL of the migration (2 lines)", "ALTER TABLE users ADD COLUMN locale TEXT;")
+	w.run(0, "preview", "--stack", "sandbox", "--out", w.path("out"))
+	w.run(0, "comment", "--pull", "1", "--review", w.path("out/review.json"))
+	testkit.Contains(t, "the comment", w.comment(), "the image's source is not at hand here")
+}

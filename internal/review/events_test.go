@@ -213,3 +213,25 @@ func TestDriftIsWhatRefreshStepsFound(t *testing.T) {
 		})
 	}
 }
+
+// TestDatabaseOutOfReachIsTold keeps apart what says that the database is away from what went wrong.
+func TestDatabaseOutOfReachIsTold(t *testing.T) {
+	const grant, rows, bucket = "urn:pulumi:prod::p::postgresql:index/grant:Grant::g", "urn:pulumi:prod::p::pgrows:index:Rows::r", "urn:pulumi:prod::p::aws:s3/bucket:Bucket::b"
+	for _, c := range []struct {
+		urn, message string
+		want         bool
+	}{
+		{grant, "could not start transaction: EOF", true},
+		{rows, "failed to connect: tls error: EOF", true},
+		{rows, "no connection to plan_charge on db:5432: a preview opens no session to the private database", true},
+		{grant, "dial tcp 127.0.0.1:5432: connect: connection refused", true},
+		{grant, `role "GEOF" does not exist`, false},
+		{grant, "permission denied for table users", false},
+		{bucket, "could not start transaction: EOF", false},
+		{"", "EOF", false},
+	} {
+		if got := (review.Problem{URN: c.urn, Message: c.message}).Unreachable(); got != c.want {
+			t.Errorf("%s %q: out of reach is %v, want %v", c.urn, c.message, got, c.want)
+		}
+	}
+}

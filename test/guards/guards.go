@@ -929,6 +929,21 @@ var reviews = []guard{
 		command, "TestNothingIsDeployedThatNobodyReviewed",
 	},
 	{
+		"an application's source is asked for its SQL without credentials", "internal/migrationsql/migrationsql.go",
+		`cmd.Env = append(cmd.Env, key+"="+value)`, `_, cmd.Env = value, os.Environ()`,
+		"./internal/migrationsql", "TestCommandIsCalledByWordsAndWithoutCredentials",
+	},
+	{
+		"a migration's SQL shows no password", "internal/redact/redact.go",
+		`	text = sqlPassword.ReplaceAllString(text, "${1}"+Mask)` + "\n", "",
+		review, "TestHostileSQLStaysSQL",
+	},
+	{
+		"a revision that nobody looked at is not taken for the database's", "internal/review/migration.go",
+		`if unseen || m.From == "" {`, `if m.From == "" {`,
+		review, "TestMigrationGoesOnFromTheLastOne",
+	},
+	{
 		"an event log that is cut is no preview", "internal/review/events.go",
 		`if len(events) == 0 || events[len(events)-1].CancelEvent == nil {`, `if len(events) == 0 {`,
 		review, "TestCutLogIsAnError",
@@ -950,7 +965,7 @@ var reviews = []guard{
 	},
 	{
 		"a comment that is too long drops no deletion", "internal/review/comment.go",
-		`{0, false, 50, true, true},`, `{0, false, 50, true, false},`,
+		`{0, false, 50, true, true, 2000},`, `{0, false, 50, true, false, 2000},`,
 		review, "TestBudgetDropsDetailAndNoDeletion",
 	},
 	{

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"plan-charge/internal/review"
 	"plan-charge/internal/testkit"
 	"plan-charge/test/testbed"
@@ -39,15 +37,7 @@ func aws(service, action string, params ...string) func(*box) {
 func sql(statements string) func(*box) {
 	return func(b *box) {
 		b.t.Helper()
-		status, err := b.Status(context.Background(), true)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		conn, err := pgx.Connect(context.Background(), status.Database)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		defer conn.Close(context.Background())
+		conn := b.Connect()
 		if _, err := conn.Exec(context.Background(), statements); err != nil {
 			b.t.Fatal(err)
 		}
