@@ -65,6 +65,7 @@ type Plan struct {
 	Unseen    []Problem  `json:"unseen,omitempty"` // what could not be looked at
 	Failed    bool       `json:"failed"`
 	Seconds   int        `json:"seconds"`
+	Account   Account    `json:"-"`
 }
 
 // FromEvents makes sense of a complete log of events.
@@ -137,6 +138,7 @@ type builder struct {
 
 func (b *builder) before(m apitype.StepEventMetadata) {
 	b.identify(m.URN)
+	b.account(m)
 	b.refreshing[m.URN] = m.Op == apitype.OpRefresh
 	if m.Op == apitype.OpRefresh {
 		b.cannotSee(m.Type)

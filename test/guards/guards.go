@@ -940,7 +940,7 @@ var reviews = []guard{
 	},
 	{
 		"a revision that nobody looked at is not taken for the database's", "internal/review/migration.go",
-		`if unseen || m.From == "" {`, `if m.From == "" {`,
+		`if unseen || m.From == "" {`, `if !unseen && m.From == "" {`,
 		review, "TestMigrationGoesOnFromTheLastOne",
 	},
 	{
@@ -972,6 +972,16 @@ var reviews = []guard{
 		"what a look for drift did not see is never green", "internal/review/report.go",
 		`return ExitUnseen`, `return ExitClean`,
 		command, "TestDriftIsOneIssue",
+	},
+	{
+		"what waits for a maintenance window and nobody declared is drift", "internal/review/report.go",
+		`declared != "" && p.Then != declared`, `false && p.Then != declared`,
+		review, "TestOnlyWhatWaitsAsDeclaredIsNoDrift",
+	},
+	{
+		"a database that is not asked what waits is never green", "cmd/plan-charge/drift.go",
+		`d.Unseen = append(d.Unseen, review.Problem{URN: i.URN,`, `_ = append(d.Unseen, review.Problem{URN: i.URN,`,
+		command, "TestWhatWaitsForTheWindowIsNoDrift",
 	},
 	{
 		"a fork's change runs without login, secrets and rights", ".github/workflows/preview.yml",
