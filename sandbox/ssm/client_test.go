@@ -372,6 +372,31 @@ func TestClientAwaitsTheAgent(t *testing.T) {
 	}
 }
 
+// Whether a task still runs is asked once for all its sessions, and never for one that has ended.
+func TestOnlyTargetsInUseAreAskedFor(t *testing.T) {
+	a := newAccount(t, ssm.Options{})
+	host, port := echo(t)
+	first, second := a.open(t, host, port), a.open(t, host, port)
+	if err := errors.Join(said(dial(t, first), 10), said(dial(t, second), 10)); err != nil {
+		t.Fatal(err)
+	}
+	asked := func() (n int) {
+		a.EndTarget(func(ssm.Target) bool { n++; return false })
+		return n
+	}
+	if got := asked(); got != 1 {
+		t.Errorf("two sessions of one task: asked %d times", got)
+	}
+	for _, id := range a.Running() {
+		if _, _, err := a.Call(t.Context(), "TerminateSession", fmt.Appendf(nil, `{"SessionId":%q}`, id), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := asked(); got != 0 {
+		t.Errorf("after the sessions' end: asked %d times", got)
+	}
+}
+
 // Two commands of one stack share a task, and the last one stops it.
 func TestClientsShareATask(t *testing.T) {
 	a := newAccount(t, ssm.Options{})

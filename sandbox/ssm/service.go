@@ -60,7 +60,7 @@ type Service struct {
 	sessions map[string]*session
 	stop     context.CancelFunc
 	ctx      context.Context
-	running  sync.WaitGroup
+	serving  sync.WaitGroup
 }
 
 // session is one session, from StartSession to its end.
@@ -94,7 +94,7 @@ func New(o Options) *Service {
 // Close ends all sessions.
 func (s *Service) Close() {
 	s.stop()
-	s.running.Wait()
+	s.serving.Wait()
 }
 
 // Error is an error as the service's clients expect it.
@@ -165,15 +165,15 @@ func (s *Service) start(ctx context.Context, input []byte, base string) (any, er
 	s.sessions[one.id] = one
 	s.mu.Unlock()
 	if s.opt.Work != nil {
-		s.running.Go(func() { s.opt.Work(own, target, one.id) })
+		s.serving.Go(func() { s.opt.Work(own, target, one.id) })
 	}
-	s.running.Go(func() {
+	s.serving.Go(func() {
 		defer cancel()
 		err := (&agent{channel: one.channel, version: s.opt.AgentVersion, dial: dial, host: host, port: port}).run(own)
 		one.end(err)
 		s.opt.Log.Info("session ended", "session", one.id, "target", in.Target, "why", err)
 	})
-	s.running.Go(func() { s.watch(own, one) })
+	s.serving.Go(func() { s.watch(own, one) })
 	s.opt.Log.Info("session started", "session", one.id, "target", in.Target, "host", host, "port", port)
 	return one.stream(base, token), nil
 }
@@ -325,18 +325,26 @@ func (s *Service) describe(input []byte) (any, error) {
 
 // Running are the ids of the sessions that have not ended.
 func (s *Service) Running() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var ids []string
-	for id, one := range s.sessions {
-		one.mu.Lock()
-		if one.ended.IsZero() {
-			ids = append(ids, id)
-		}
-		one.mu.Unlock()
+	for _, one := range s.running() {
+		ids = append(ids, one.id)
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+func (s *Service) running() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*session
+	for _, one := range s.sessions {
+		one.mu.Lock()
+		if one.ended.IsZero() {
+			all = append(all, one)
+		}
+		one.mu.Unlock()
+	}
+	return all
 }
 
 // Drop cuts a session's websocket, as a network does.
@@ -354,16 +362,17 @@ func (s *Service) Drop(id string) {
 	}
 }
 
-// EndTarget ends the sessions of targets whose task has ended.
+// EndTarget ends the sessions of targets whose task has ended, which is asked once a target.
 func (s *Service) EndTarget(gone func(Target) bool) {
-	s.mu.Lock()
-	all := make([]*session, 0, len(s.sessions))
-	for _, one := range s.sessions {
-		all = append(all, one)
-	}
-	s.mu.Unlock()
-	for _, one := range all {
-		if t, ok := parseTarget(one.target); ok && gone(t) {
+	asked := map[string]bool{}
+	for _, one := range s.running() {
+		ended, known := asked[one.target]
+		if !known {
+			t, ok := parseTarget(one.target)
+			ended = ok && gone(t)
+			asked[one.target] = ended
+		}
+		if ended {
 			one.end(errors.New("the target has ended"))
 		}
 	}
