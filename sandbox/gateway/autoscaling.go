@@ -168,5 +168,5 @@ func (a *autoscaling) arn(service, resource string) string {
 	if service == "iam" {
 		region = ""
 	}
-	return arn.ARN{Partition: "aws", Service: service, Region: region, AccountID: "000000000000", Resource: resource}.String()
+	return arn.ARN{Partition: "aws", Service: service, Region: region, AccountID: account, Resource: resource}.String()
 }

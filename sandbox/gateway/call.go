@@ -22,29 +22,31 @@ const (
 
 // call is one AWS call.
 type call struct {
+	key      string // the access key that signed it
 	service  string // signing name, such as ecs or elasticloadbalancing
 	action   string // such as CreateService; of REST services the method and path
 	protocol protocol
 	body     []byte
 	form     url.Values // of query calls
+	query    url.Values // of the URL
 
 	input map[string]any // of JSON calls, decoded on demand
 }
 
 var (
-	credential = regexp.MustCompile(`Credential=[^/]+/\d+/([^/]*)/([^/]+)/aws4_request`)
+	credential = regexp.MustCompile(`Credential=([^/]+)/\d+/([^/]*)/([^/]+)/aws4_request`)
 	rpcPath    = regexp.MustCompile(`^/service/[^/]+/operation/([^/]+)$`)
 )
 
 // identify tells what a request asks for. It reads names only, never values that may be secret.
 func identify(r *http.Request, body []byte) *call {
-	c := &call{body: body, protocol: restProtocol, action: r.Method + " " + r.URL.Path}
+	c := &call{body: body, protocol: restProtocol, action: r.Method + " " + r.URL.Path, query: r.URL.Query()}
 	auth := r.Header.Get("Authorization")
 	if auth == "" {
 		auth = "Credential=" + r.URL.Query().Get("X-Amz-Credential")
 	}
 	if m := credential.FindStringSubmatch(auth); m != nil {
-		c.service = m[2]
+		c.key, c.service = m[1], m[3]
 	}
 	switch target := r.Header.Get("X-Amz-Target"); {
 	case target != "":

@@ -108,6 +108,10 @@ func cut(w http.ResponseWriter) {
 
 // admin answers the sandbox's own questions.
 func (g *Gateway) admin(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == callsPath || strings.HasPrefix(r.URL.Path, rightsPath) {
+		g.access.admin(w, r)
+		return
+	}
 	switch r.Method + " " + r.URL.Path {
 	case "POST /_sandbox/faults":
 		var f Fault
@@ -131,6 +135,6 @@ func (g *Gateway) admin(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(g.Services()) // a client that has gone needs no answer
 	default:
-		http.Error(w, "offered are POST and DELETE /_sandbox/faults, and GET /_sandbox/services", http.StatusNotFound)
+		http.Error(w, "offered are POST and DELETE /_sandbox/faults, GET /_sandbox/services, "+rightsPath+"KEY and "+callsPath, http.StatusNotFound)
 	}
 }

@@ -1,5 +1,5 @@
 // Package gateway stands between everything that speaks AWS and the emulator. It passes calls through, and is the only
-// place where the sandbox touches them: it hides dropped connections, injects faults on request, and adds what the emulator lacks: services that roll out with health checks, circuit breaker and alarms, and load
+// place where the sandbox touches them: it hides dropped connections, refuses what policies do not allow, injects faults on request, and adds what the emulator lacks: services that roll out with health checks, circuit breaker and alarms, and load
 // balancers that check, drain and count.
 package gateway
 
@@ -52,6 +52,7 @@ type Gateway struct {
 	listener net.Listener
 
 	faults    *faults
+	access    *access
 	ecs       *scheduler
 	lb        *balancer
 	mends     *mends
@@ -92,6 +93,9 @@ func New(o Options) (*Gateway, error) {
 		faults: &faults{},
 	}
 	api := &awsAPI{upstream: o.Upstream, region: o.Region, client: &http.Client{Transport: g.forward}}
+	if g.access, err = newAccess(o.Dir, api, o.Log); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	if o.Network != nil {
 		g.groups = newGroups(api, o.Log)
 		o.Network.Enforce(g.groups.admit)
@@ -187,6 +191,10 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) {
 			refused.write(w)
 			return
 		}
+	}
+	if refused := g.access.refuse(r.Context(), c); refused != nil {
+		refused.write(w)
+		return
 	}
 	fault := g.faults.take(c)
 	if fault == FaultReset {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"plan-charge/sandbox/rights"
 	"plan-charge/sandbox/ssm"
 	"plan-charge/sandbox/vpc"
 )
@@ -205,8 +206,8 @@ func (s *sessions) missing(ctx context.Context, definition string) string {
 		return ""
 	}
 	var lacking []string
-	for _, right := range agentRights {
-		if !slices.ContainsFunc(documents, func(document string) bool { return allows(document, right) }) {
+	for _, right := range agentRights { // they take no resource
+		if rights.Decide(documents, rights.Request{Action: right, Resource: "*"}) != rights.Allowed {
 			lacking = append(lacking, right)
 		}
 	}
@@ -216,8 +217,8 @@ func (s *sessions) missing(ctx context.Context, definition string) string {
 	return "AccessDeniedException: the task role may not " + strings.Join(lacking, ", ")
 }
 
-// policies are the documents of a role's own policies.
-func (s *sessions) policies(ctx context.Context, role string) ([]string, error) {
+// policies are a role's own.
+func (s *sessions) policies(ctx context.Context, role string) ([]rights.Document, error) {
 	const version = "2010-05-08"
 	var names struct {
 		Names []string `xml:"ListRolePoliciesResult>PolicyNames>member"`
@@ -225,7 +226,7 @@ func (s *sessions) policies(ctx context.Context, role string) ([]string, error) 
 	if err := s.api.query(ctx, "iam", version, "ListRolePolicies", url.Values{"RoleName": {role}}, &names); err != nil {
 		return nil, err
 	}
-	var documents []string
+	var documents []rights.Document
 	for _, name := range names.Names {
 		var one struct {
 			Document string `xml:"GetRolePolicyResult>PolicyDocument"`
@@ -237,42 +238,13 @@ func (s *sessions) policies(ctx context.Context, role string) ([]string, error) 
 		if err != nil {
 			return nil, err
 		}
-		documents = append(documents, text)
+		document, err := rights.Parse([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		documents = append(documents, document)
 	}
 	return documents, nil
-}
-
-// allows tells whether a policy has a statement that allows the action. Resources and conditions are not looked at.
-func allows(document, action string) bool {
-	var policy struct {
-		Statement []struct {
-			Effect string
-			Action oneOrMore
-		}
-	}
-	if json.Unmarshal([]byte(document), &policy) != nil {
-		return false
-	}
-	for _, s := range policy.Statement {
-		for _, pattern := range s.Action {
-			if ok, err := path.Match(pattern, action); s.Effect == "Allow" && ok && err == nil {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// oneOrMore is a text or a list of them, as policies have both.
-type oneOrMore []string
-
-func (o *oneOrMore) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*o = []string{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(o))
 }
 
 // ranTask is what sessions need to know of a task.

@@ -25,6 +25,7 @@ var parts = []part{
 	{"Rows: nothing is touched that the program does not own", rows},
 	{"Strangers: what somebody added is named before it is removed, and nothing else is removed", strange},
 	{"Access: the database stays private, and what leads to it does not stay", access},
+	{"Rights: nobody may more than their calls need", allowed},
 }
 
 // Packages that are named more than once.
@@ -42,6 +43,9 @@ const (
 	database   = "./provider/internal/pgdb"
 	served     = "./served/internal/resource"
 	session    = "./internal/session"
+	gateway    = "./sandbox/gateway"
+	policies   = "./sandbox/rights"
+	written    = "./tools/rights"
 	taskEnded  = `if failure.ExitCode != nil && *failure.ExitCode == 0 && result.logErr == nil {`
 	rolloutEnd = `case primary.RolloutState == types.DeploymentRolloutStateCompleted && primary.RunningCount >= primary.DesiredCount && len(s.Deployments) == 1:`
 )
@@ -903,12 +907,50 @@ var access = []guard{
 	{
 		"in the sandbox's private network both ends' security groups have to admit a connection", "sandbox/gateway/groups.go",
 		`return in && out`, `return in || out`,
-		"./sandbox/gateway", "TestGroupsOfBothEnds",
+		gateway, "TestGroupsOfBothEnds",
 	},
 	{
 		"nothing of the sandbox's private network is left when its background process is killed", "sandbox/engine/image.go",
 		`vpc.EndWithParent(cmd.SysProcAttr, syscall.SIGKILL)`, `_ = vpc.EndWithParent`,
 		"./sandbox/engine", "TestNothingIsLeftOfAPrivateNetwork",
+	},
+}
+
+var allowed = []guard{
+	{
+		"in the sandbox a call that its caller's policies do not allow is refused", "sandbox/gateway/rights.go",
+		`case !held:`, `case !held || known:`,
+		gateway, "TestACallOutsideThePoliciesIsRefused/not allowed, in XML",
+	},
+	{
+		"in the sandbox a call of which nobody has written down what it needs is refused under a policy", "sandbox/gateway/rights.go",
+		`case !known:`, `case !known && !held:`,
+		gateway, "TestACallOutsideThePoliciesIsRefused/a call that nobody knows",
+	},
+	{
+		"in the sandbox whoever runs a task needs the right to pass its roles on", "sandbox/rights/calls.go",
+		`if c.Service == "ecs" && action == "RunTask" {`, `if false {`,
+		gateway, "TestACallOutsideThePoliciesIsRefused/a role that may not be passed on",
+	},
+	{
+		"a policy that is not understood as a whole is not enforced by half", "sandbox/rights/policy.go",
+		`decoder.DisallowUnknownFields()`, `decoder.UseNumber()`,
+		policies, "TestAPolicyIsUnderstoodAsAWhole",
+	},
+	{
+		"a right under a condition is none where the condition does not hold", "sandbox/rights/policy.go",
+		`if !has || !slices.ContainsFunc(values,`, `if has && !slices.ContainsFunc(values,`,
+		policies, "TestDecisions",
+	},
+	{
+		"no policy allows what no call used", "rights/reader.json",
+		`"ecs:StopTask"`, `"ecs:StopTask", "ecs:UpdateService"`,
+		written, "TestNoPolicyAllowsWhatNoCallUsed",
+	},
+	{
+		"the policies allow all that calls used", "rights/reader.json",
+		`"ecs:StopTask"`, `"ecs:StopTasks"`,
+		written, "TestThePoliciesAllowWhatCallsUsed",
 	},
 }
 
