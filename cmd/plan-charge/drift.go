@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"plan-charge/internal/awsclient"
+	"plan-charge/internal/awsquery"
 	"plan-charge/internal/forge"
+	"plan-charge/internal/pending"
 	"plan-charge/internal/review"
 )
 
@@ -23,14 +28,15 @@ func driftCommand() *cobra.Command {
 		Use:   "drift --stack STACK [--json FILE] [--issue]",
 		Short: "Say what was changed by hand, and keep the one issue about it",
 		Long: `Runs 'pulumi refresh --preview-only' and says what differs from what was deployed: resource, property, declared, found.
-Nothing is changed. What could not be looked at, and what nobody can look at, is said apart.
+Nothing is changed. What could not be looked at, what nobody can look at, and what waits for the database's maintenance
+window is said apart.
 
 With --issue the drift is one issue, found by its first line, label and author: it opens at the first drift, is edited while
 the same differs, gets a comment when that changes, opens again when it was closed too early, and closes when all was looked
 at and is as declared. GITHUB_TOKEN needs the permission issues: write. While a workflow named by --deployments runs, nothing
 is looked at, which is said.
 
-Exit codes: 0 all was seen and is as declared (or a deployment runs), 7 drift, 8 no drift, but not all was seen, 1 it failed.`,
+Exit codes: 0 all was seen and is as declared, or waits for a window (or a deployment runs), 7 drift, 8 no drift, but not all was seen, 1 it failed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			run := fromActions(os.Getenv)
@@ -100,7 +106,38 @@ func look(cmd *cobra.Command, f stackFlags) (*review.Drift, error) {
 	}
 	d := review.NewDrift(plan)
 	d.Project, d.Stack = project, f.stack
+	if !d.Failed {
+		waiting(cmd.Context(), plan.Account, d)
+	}
 	return d, nil
+}
+
+// waiting asks which changes of the databases wait for a maintenance window. What does not answer was not seen.
+func waiting(ctx context.Context, a review.Account, d *review.Drift) {
+	if len(a.Instances) == 0 {
+		return
+	}
+	cfg, err := awsclient.Load(ctx, awsclient.Settings{Region: a.Region, Profile: a.Profile, Role: a.Role})
+	for _, i := range a.Instances {
+		if slices.ContainsFunc(d.Drift, func(x review.Differs) bool { return x.URN == i.URN && x.Property == "" }) {
+			continue // it is gone
+		}
+		var changes []pending.Change
+		if err == nil {
+			changes, err = pending.Of(ctx, awsquery.New(cfg), i.Identifier)
+		}
+		if err != nil {
+			d.Unseen = append(d.Unseen, review.Problem{URN: i.URN, Message: "what waits for the maintenance window: " + err.Error()})
+			return
+		}
+		for _, c := range changes {
+			p := review.Pending{Property: c.Setting, Found: c.Now, Then: c.Then, Until: c.Window}
+			if c.Then == "" {
+				p.Found, p.Then = "(a password)", "(another)"
+			}
+			d.Wait(i, p)
+		}
+	}
 }
 
 func writeJSON(path string, d *review.Drift) error {

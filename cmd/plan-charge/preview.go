@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"plan-charge/internal/engine"
+	"plan-charge/internal/migrationsql"
 	"plan-charge/internal/review"
 )
 
@@ -25,7 +26,10 @@ const (
 )
 
 // stackFlags are which stack is meant, and which commits.
-type stackFlags struct{ stack, config, head, base, out string }
+type stackFlags struct {
+	stack, config, head, base, out string
+	source                         migrationsql.Source // of the application; without a folder it is not at hand
+}
 
 func (f *stackFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -34,6 +38,8 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.head, "head", os.Getenv("GITHUB_SHA"), "the commit that is previewed")
 	flags.StringVar(&f.base, "base", "", "the commit of main that it stands on")
 	flags.StringVar(&f.out, "out", "", "folder for "+reviewFile+" and "+commentFile+"; empty: none are written")
+	flags.StringVar(&f.source.Dir, "migrations", "", "folder with the application's source, which is asked for a migration's SQL; empty: it is not at hand")
+	flags.StringVar(&f.source.Command, "migrations-sql", migrationsql.DefaultCommand, "command that prints the SQL, called there without a shell and the environment's credentials; {from} is the database's revision, {image} the image")
 	if err := cmd.MarkFlagRequired("stack"); err != nil {
 		panic(err)
 	}
@@ -49,6 +55,11 @@ func (f *stackFlags) preview(cmd *cobra.Command, run actions) (*review.Review, e
 	if err != nil {
 		return nil, err
 	}
+	if f.source.Dir != "" {
+		if err := f.source.Check(); err != nil {
+			return nil, err
+		}
+	}
 	began, stack := time.Now(), f.engine(cmd.ErrOrStderr())
 	plan, err := stack.Preview(cmd.Context())
 	defer func() {
@@ -58,6 +69,9 @@ func (f *stackFlags) preview(cmd *cobra.Command, run actions) (*review.Review, e
 	if err != nil {
 		// It is told in the pull request as any other failure is.
 		plan = &review.Plan{Failed: true, Errors: []review.Problem{{Message: err.Error()}}}
+	}
+	if m := plan.Migration; m != nil && m.Passed == "" && f.source.Dir != "" {
+		f.source.Tell(cmd.Context(), m)
 	}
 	return review.NewReview(review.Meta{
 		Project: project, Stack: f.stack, Head: f.head, Base: f.base, Backend: backend(),
@@ -117,6 +131,9 @@ func previewCommand() *cobra.Command {
 		Long: `Runs 'pulumi preview' and says what comes of it: as Markdown on standard output, and with --out in two files, comment.md
 and review.json. Nothing is written anywhere else. Where the database cannot be reached, the preview is made without a
 refresh, and says what it did not see.
+
+With --migrations the application's source says by which SQL a migration goes on from the database's revision; squawk, where
+it is on the PATH, says which statements keep others from a table. The source has to be that of the image.
 
 Exit codes: 0 it was foreseen, 1 the preview failed; its files say why.`,
 		Args: cobra.NoArgs,

@@ -6,7 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,16 +41,37 @@ type world struct {
 	t      *testing.T
 	dir    string
 	github *fakegithub.Server
+	rds    *fakeRDS
+}
+
+// fakeRDS answers as RDS does for the one instance of the recorded logs.
+type fakeRDS struct {
+	pending string // XML of what waits
+	refuses bool
+}
+
+func (f *fakeRDS) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	if f.refuses {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized to perform rds:DescribeDBInstances</Message></Error></ErrorResponse>`)
+		return
+	}
+	fmt.Fprintf(w, `<R><DescribeDBInstancesResult><DBInstances><DBInstance><DBInstanceClass>db.t4g.micro</DBInstanceClass>
+		<PreferredMaintenanceWindow>sun:05:00-sun:06:00</PreferredMaintenanceWindow><PendingModifiedValues>%s</PendingModifiedValues>
+		</DBInstance></DBInstances></DescribeDBInstancesResult></R>`, f.pending)
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t, t.TempDir(), fakegithub.New(t)}
+	w := &world{t, t.TempDir(), fakegithub.New(t), &fakeRDS{}}
+	aws := httptest.NewServer(w.rds)
+	t.Cleanup(aws.Close)
 	w.file("pulumi", fakeCLI)
 	if err := os.Chmod(filepath.Join(w.dir, "pulumi"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(testkit.Project(t))
 	for key, value := range map[string]string{
+		"AWS_ENDPOINT_URL": aws.URL, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_CONFIG_FILE": w.path("none"),
 		"FAKE": w.dir, "PATH": w.dir + ":" + os.Getenv("PATH"), "PULUMI_BACKEND_URL": "file:///here",
 		"GITHUB_TOKEN": fakegithub.Token, "GITHUB_REPOSITORY": "o/r", "GITHUB_API_URL": w.github.URL, "PLAN_CHARGE_PAUSE": "1ms",
 		"GITHUB_RUN_NUMBER": "12", "GITHUB_RUN_ATTEMPT": "1", "GITHUB_RUN_ID": "99", "GITHUB_SERVER_URL": "https://github.example",
@@ -229,7 +253,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		"no token":                 {map[string]string{"GITHUB_TOKEN": ""}, "set GITHUB_TOKEN"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t, w.dir, w.github}
+			w := &world{t, w.dir, w.github, w.rds}
 			w.github.Let("reader", fakegithub.User{Login: fakegithub.Author, May: []string{}})
 			for key, value := range c.env {
 				t.Setenv(key, value)
@@ -305,4 +329,54 @@ func TestDriftIsOneIssue(t *testing.T) {
 	w.log("refresh", "clean", "0")
 	look(0)
 	state("closed")
+}
+
+// TestWhatWaitsForTheWindowIsNoDrift looks while the database has changes for its maintenance window.
+func TestWhatWaitsForTheWindowIsNoDrift(t *testing.T) {
+	w := newWorld(t)
+	look := func(code int) string {
+		t.Helper()
+		return w.run(code, "drift", "--stack", "sandbox", "--issue", "--json", w.path("drift.json"))
+	}
+	w.log("refresh", "clean", "0")
+	w.rds.pending = "<Iops>3000</Iops><MasterUserPassword>planted</MasterUserPassword>"
+	out := look(0)
+	testkit.Contains(t, "the table", out, "database-instance iops: (nothing) → 3000, pending until sun:05:00-sun:06:00 UTC", "database-instance password: ", "2 changes wait for a maintenance window")
+	testkit.Contains(t, "drift.json", w.read("drift.json"), `"then": "3000"`, `"until": "sun:05:00-sun:06:00"`)
+	if strings.Contains(out+w.read("drift.json"), "planted") {
+		t.Errorf("a password is told:\n%s", out)
+	}
+	if len(w.github.Issues()) > 0 {
+		t.Error("an issue without drift")
+	}
+	w.log("refresh", "drift", "0")
+	look(7)
+	testkit.Contains(t, "the issue", w.github.Issues()[0].Body, "**Pending**", "`database-instance iops: (nothing) → 3000, pending until sun:05:00-sun:06:00 UTC`")
+	w.rds.pending = "<DBInstanceClass>db.t4g.large</DBInstanceClass>" // which nobody declared
+	w.log("refresh", "clean", "0")
+	testkit.Contains(t, "another class", look(7), "db.t4g.micro", "db.t4g.large from sun:05:00-sun:06:00 UTC on")
+	w.rds.refuses = true
+	w.log("refresh", "clean", "0")
+	testkit.Contains(t, "without the right", look(8), "not seen: database-instance: what waits for the maintenance window: ", "AccessDenied")
+}
+
+// TestMigrationsSourceIsAsked previews an image whose source is at hand, up to the comment.
+func TestMigrationsSourceIsAsked(t *testing.T) {
+	w := newWorld(t)
+	w.log("preview", "image", "0")
+	w.file("print-sql", "#!/bin/sh\necho \"-- Running upgrade $1 -> 0004\"\necho 'ALTER TABLE users ADD COLUMN locale TEXT;'\n")
+	if err := os.Chmod(w.path("print-sql"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out := w.run(1, "preview", "--stack", "sandbox", "--migrations", w.path("none"), "--migrations-sql", "print-sql")
+	testkit.Contains(t, "the mistakes", out, "--migrations: found", "--migrations-sql: found")
+	if calls := w.read("calls"); calls != "" {
+		t.Errorf("it went on with mistakes: %s", calls)
+	}
+	w.run(0, "preview", "--stack", "sandbox", "--out", w.path("out"), "--migrations", w.dir, "--migrations-sql", w.path("print-sql")+" {from}")
+	w.run(0, "comment", "--pull", "1", "--review", w.path("out/review.json"))
+	testkit.Contains(t, "the comment", w.comment(), "**Migration** `0003` → `0004`", "SQL of the migration (2 lines)", "ALTER TABLE users ADD COLUMN locale TEXT;")
+	w.run(0, "preview", "--stack", "sandbox", "--out", w.path("out"))
+	w.run(0, "comment", "--pull", "1", "--review", w.path("out/review.json"))
+	testkit.Contains(t, "the comment", w.comment(), "the image's source is not at hand here")
 }

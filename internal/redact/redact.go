@@ -21,6 +21,8 @@ var (
 	// because an unencoded password may hold an @ itself.
 	urlPassword = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.\-]*://[^\s:/@'"]*):[^\s'"]*@`)
 	keyPassword = regexp.MustCompile(`(?i)((?:password|passwd|pgpassword|secret_key|access_token|id_token|client_secret)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;&"'})]+)`)
+	// ALTER ROLE … PASSWORD 'it', with the quotes of any kind that SQL has.
+	sqlPassword = regexp.MustCompile(`(?i)(\bpassword\s+)(?:(?:e|u&)?'(?:[^'\\]|\\.|'')*'?|\$\w*\$[^$]*(?:\$\w*\$)?)`)
 	bearer      = regexp.MustCompile(`(?i)(authorization["']?\s*[=:]\s*["']?(?:bearer|basic)\s+)[^\s"',]+`)
 )
 
@@ -119,6 +121,7 @@ func (r *Redactor) String(text string) string {
 	}
 	text = urlPassword.ReplaceAllString(text, "${1}:"+Mask+"@")
 	text = keyPassword.ReplaceAllString(text, "${1}"+Mask)
+	text = sqlPassword.ReplaceAllString(text, "${1}"+Mask)
 	return bearer.ReplaceAllString(text, "${1}"+Mask)
 }
 

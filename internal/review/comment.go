@@ -98,15 +98,16 @@ type level struct {
 	each       int  // lines of every other list; 0 for no bound
 	packed     bool // whether the steps travel along, so that a gate can show both lists
 	names      bool // whether what is deleted is named one by one; else by type, counted
+	sql        int  // longest SQL of the migration, in bytes; 0 for none
 }
 
 var levels = []level{
-	{longest, true, 0, true, true},
-	{60, true, 0, true, true},
-	{0, true, 0, true, true},
-	{0, false, 50, true, true},
-	{0, false, 20, false, true},
-	{0, false, 10, false, false},
+	{longest, true, 0, true, true, 24000},
+	{60, true, 0, true, true, 8000},
+	{0, true, 0, true, true, 2000},
+	{0, false, 50, true, true, 2000},
+	{0, false, 20, false, true, 0},
+	{0, false, 10, false, false, 0},
 }
 
 // Overwrites says whether this review may take the place of the comment that stands there: not where a later run wrote

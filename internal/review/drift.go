@@ -2,6 +2,7 @@ package review
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 )
@@ -26,5 +27,11 @@ func found(m apitype.StepEventMetadata) []Change {
 			d.walk(key, m.Old.Outputs[key], m.New.Outputs[key])
 		}
 	}
-	return d.sorted()
+	// Where a list has another element, the engine names what stands in it too. What is hidden may differ unseen.
+	same := func(c Change) bool { return c.Old == c.New && c.Old != hiddenValue && c.Old != secretValue }
+	all := d.sorted()
+	if differ := slices.DeleteFunc(slices.Clone(all), same); len(differ) > 0 {
+		return differ
+	}
+	return all
 }

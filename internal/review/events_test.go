@@ -213,3 +213,45 @@ func TestDriftIsWhatRefreshStepsFound(t *testing.T) {
 		})
 	}
 }
+
+// TestDriftLeavesOutWhatIsTheSame: the engine names all properties of a list's element where one differs.
+func TestDriftLeavesOutWhatIsTheSame(t *testing.T) {
+	parameter := func(value string) map[string]any {
+		return map[string]any{"parameters": []any{texts("name", "rds.force_ssl", "value", value, "applyMethod", "immediate")}}
+	}
+	look := func(found map[string]any, paths ...string) []review.Change {
+		change := step{op: apitype.OpUpdate, typ: "aws:rds/parameterGroup:ParameterGroup", name: "parameters", old: parameter("1"), new: found, diff: differs(paths...)}
+		refresh := step{op: apitype.OpRefresh, typ: change.typ, name: change.name, old: change.old, new: change.old}
+		log := event(t, apitype.EngineEvent{ResourcePreEvent: &apitype.ResourcePreEvent{Metadata: refresh.metadata()}})
+		log = append(log, event(t, apitype.EngineEvent{ResOutputsEvent: &apitype.ResOutputsEvent{Metadata: change.metadata()}})...)
+		return planOf(t, append(log, ended(t)...)).Drift[0].Changes
+	}
+	if got := look(parameter("0"), "parameters[0].name", "parameters[0].value", "parameters[0].applyMethod"); len(got) != 1 || got[0].Path != "parameters[0].value" || got[0].New != "0" {
+		t.Errorf("got %+v, want the value alone", got)
+	}
+	if got := look(parameter("1"), "parameters[0].value"); len(got) != 1 {
+		t.Errorf("got %+v, want that something is said to differ", got)
+	}
+}
+
+// TestDatabaseOutOfReachIsTold keeps apart what says that the database is away from what went wrong.
+func TestDatabaseOutOfReachIsTold(t *testing.T) {
+	const grant, rows, bucket = "urn:pulumi:prod::p::postgresql:index/grant:Grant::g", "urn:pulumi:prod::p::pgrows:index:Rows::r", "urn:pulumi:prod::p::aws:s3/bucket:Bucket::b"
+	for _, c := range []struct {
+		urn, message string
+		want         bool
+	}{
+		{grant, "could not start transaction: EOF", true},
+		{rows, "failed to connect: tls error: EOF", true},
+		{rows, "no connection to plan_charge on db:5432: a preview opens no session to the private database", true},
+		{grant, "dial tcp 127.0.0.1:5432: connect: connection refused", true},
+		{grant, `role "GEOF" does not exist`, false},
+		{grant, "permission denied for table users", false},
+		{bucket, "could not start transaction: EOF", false},
+		{"", "EOF", false},
+	} {
+		if got := (review.Problem{URN: c.urn, Message: c.message}).Unreachable(); got != c.want {
+			t.Errorf("%s %q: out of reach is %v, want %v", c.urn, c.message, got, c.want)
+		}
+	}
+}

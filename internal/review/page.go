@@ -111,7 +111,7 @@ func (p *page) Order() []part {
 	var parts []part
 	images := p.Plan.images()
 	if step, ok := p.Plan.migration(); ok {
-		parts = append(parts, part{"**Migration**", p.bounded(p.migrationLines(step))})
+		parts = append(parts, p.migrationPart(step))
 	}
 	if len(images) > 0 {
 		parts = append(parts, part{"**Image:** " + strings.Join(images, "; "), nil})
@@ -130,41 +130,6 @@ func (p *page) bounded(lines []string) []string {
 		return lines
 	}
 	return append(slices.Clone(lines[:p.each]), fmt.Sprintf("and %d more", len(lines)-p.each))
-}
-
-// migration is the step that migrates the database.
-func (p *Plan) migration() (Step, bool) {
-	for _, s := range p.Steps {
-		if s.Type == "command:local:Command" && strings.Contains(s.URN, "plan-charge:schema:Migration$") && s.Op != Delete {
-			return s, true
-		}
-	}
-	return Step{}, false
-}
-
-func (p *page) migrationLines(s Step) []string {
-	var lines []string
-	switch s.Op {
-	case Create:
-		lines = append(lines, "runs for the first time in this stack")
-	case Update:
-		lines = append(lines, "its settings change; it runs only where the database is not at its revision")
-	default:
-		lines = append(lines, "runs again, as a task of the new image")
-	}
-	for _, c := range s.Changes {
-		if strings.HasPrefix(c.Path, "triggers") {
-			c.Path = "" // which says nothing to people
-			lines = append(lines, "because of "+arrow(c))
-		}
-	}
-	if p.Plan.Revision != "" {
-		lines = append(lines, "the database is at revision "+code(p.Plan.Revision))
-	}
-	if s.Op == Update {
-		return lines
-	}
-	return append(lines, "to which revision it goes, and by which SQL, is known when it runs: the image's source is not at hand here")
 }
 
 // images says which images change, each once.

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
 
 // What a step does. An operation of the engine that is none of these keeps its own name and counts as a change.
@@ -42,8 +41,8 @@ type Problem struct {
 // Name is the resource's name, or "" for what concerns the whole.
 func (p Problem) Name() string { return nameOf(p.URN) }
 
-// away is how providers say that nobody answers.
-var away = regexp.MustCompile(`(?i)no connection to|connection refused|connection reset|i/o timeout|no such host|could not connect|no route to host|deadline exceeded|server closed the connection|the database system is (?:starting up|shutting down)`)
+// away is how providers say that nobody answers. EOF is what a session's other end leaves where the database is down.
+var away = regexp.MustCompile(`(?i)\bEOF\b|no connection to|connection refused|connection reset|i/o timeout|no such host|could not connect|no route to host|deadline exceeded|server closed the connection|the database system is (?:starting up|shutting down)`)
 
 // Unreachable says whether it is that the database could not be asked.
 func (p Problem) Unreachable() bool {
@@ -53,19 +52,20 @@ func (p Problem) Unreachable() bool {
 
 // Plan is what a preview foresees or an update did.
 type Plan struct {
-	Project  string    `json:"project"`
-	Stack    string    `json:"stack"`
-	Steps    []Step    `json:"steps"` // in the order of execution, without what stays as it is
-	Same     int       `json:"same"`
-	Revision string    `json:"revision,omitempty"` // that the database was last seen at
-	Findings []Finding `json:"findings,omitempty"`
-	Drift    []Step    `json:"drift,omitempty"` // what a refresh found to be other than the state says
-	Blind    []string  `json:"blind,omitempty"` // types that a refresh cannot look at
-	Errors   []Problem `json:"errors,omitempty"`
-	Warnings []Problem `json:"warnings,omitempty"`
-	Unseen   []Problem `json:"unseen,omitempty"` // what could not be looked at
-	Failed   bool      `json:"failed"`
-	Seconds  int       `json:"seconds"`
+	Project   string     `json:"project"`
+	Stack     string     `json:"stack"`
+	Steps     []Step     `json:"steps"` // in the order of execution, without what stays as it is
+	Same      int        `json:"same"`
+	Migration *Migration `json:"migration,omitempty"`
+	Findings  []Finding  `json:"findings,omitempty"`
+	Drift     []Step     `json:"drift,omitempty"` // what a refresh found to be other than the state says
+	Blind     []string   `json:"blind,omitempty"` // types that a refresh cannot look at
+	Errors    []Problem  `json:"errors,omitempty"`
+	Warnings  []Problem  `json:"warnings,omitempty"`
+	Unseen    []Problem  `json:"unseen,omitempty"` // what could not be looked at
+	Failed    bool       `json:"failed"`
+	Seconds   int        `json:"seconds"`
+	Account   Account    `json:"-"`
 }
 
 // FromEvents makes sense of a complete log of events.
@@ -107,6 +107,7 @@ func (b *builder) finish() {
 		delete(b.same, d.URN)
 	}
 	b.plan.Same = len(b.same)
+	b.migration()
 }
 
 // again are the types whose replacement is a new revision beside the old one, or a run.
@@ -132,10 +133,12 @@ type builder struct {
 	steps      map[string]int  // place of a resource's step
 	refreshing map[string]bool // whose next outputs are what a refresh found
 	same       map[string]bool
+	migrated   migrated
 }
 
 func (b *builder) before(m apitype.StepEventMetadata) {
 	b.identify(m.URN)
+	b.account(m)
 	b.refreshing[m.URN] = m.Op == apitype.OpRefresh
 	if m.Op == apitype.OpRefresh {
 		b.cannotSee(m.Type)
@@ -176,6 +179,7 @@ func (b *builder) step(m apitype.StepEventMetadata, op string) {
 	if len(s.Changes) == 0 {
 		s.Changes = changesOf(m)
 	}
+	b.migrates(m)
 	s.Kept = s.Kept || m.Old != nil && m.Old.RetainOnDelete
 	b.findings(m, s)
 }
@@ -183,11 +187,7 @@ func (b *builder) step(m apitype.StepEventMetadata, op string) {
 func (b *builder) after(m apitype.StepEventMetadata) {
 	b.identify(m.URN)
 	b.unseen(m)
-	if m.Type == "pgrows:index:Revision" && m.New != nil {
-		if revision := text(m.New.Outputs["revision"]); revision != plugin.UnknownStringValue {
-			b.plan.Revision = revision
-		}
-	}
+	b.revision(m)
 	if b.refreshing[m.URN] {
 		b.refreshing[m.URN] = false
 		b.refreshed(m)

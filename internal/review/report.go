@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -19,11 +20,22 @@ type Differs struct {
 	Found    string `json:"found"`
 }
 
+// Pending is a change of a database instance that waits for its maintenance window.
+type Pending struct {
+	Resource string `json:"resource"`
+	URN      string `json:"urn"`
+	Property string `json:"property"`
+	Found    string `json:"found"`
+	Then     string `json:"then"`
+	Until    string `json:"until"` // the window, in UTC
+}
+
 // Drift is what a look at all that is there brought.
 type Drift struct {
 	Project    string    `json:"project"`
 	Stack      string    `json:"stack"`
 	Drift      []Differs `json:"drift"`
+	Pending    []Pending `json:"pending"` // declared, and waiting for a maintenance window
 	Unseen     []Problem `json:"notSeen"`
 	Noted      []Problem `json:"noted"`      // what a provider warns of, which no deployment changes
 	NotCovered []string  `json:"notCovered"` // types that nobody can look at
@@ -82,6 +94,33 @@ func (d *Drift) add(s Step) {
 	}
 }
 
+// Wait notes what waits for an instance's maintenance window. That what is declared is not there yet is no drift then, and
+// what waits and is not declared is.
+func (d *Drift) Wait(i Instance, p Pending) {
+	p.Resource, p.URN = i.Name, i.URN
+	if declared := word(i.declared[p.Property]); declared != "" && p.Then != declared && !minor(p, declared) && !isSecret(i.declared[p.Property]) {
+		d.Drift = append(d.Drift, Differs{
+			Resource: i.Name, Type: "aws:rds/instance:Instance", URN: i.URN, Property: p.Property, Declared: declared,
+			Found: fmt.Sprintf("%s from %s UTC on; no deployment takes it back, aws rds modify-db-instance does", p.Then, p.Until),
+		})
+		return
+	}
+	d.Pending = append(d.Pending, p)
+	d.Drift = slices.DeleteFunc(d.Drift, func(x Differs) bool {
+		return x.URN == p.URN && x.Property == p.Property && x.Declared == p.Then
+	})
+}
+
+// minor says whether a version of PostgreSQL is one of the declared major version.
+func minor(p Pending, declared string) bool {
+	return p.Property == "engineVersion" && strings.HasPrefix(p.Then, declared+".")
+}
+
+// String says a change that waits in a line.
+func (p Pending) String() string {
+	return fmt.Sprintf("%s %s: %s → %s, pending until %s UTC", p.Resource, p.Property, cmp.Or(p.Found, "(nothing)"), p.Then, p.Until)
+}
+
 // Exit is the exit code of a look: failed before drift before not seen, and 0 only where everything was seen.
 func (d *Drift) Exit() int {
 	switch {
@@ -118,6 +157,9 @@ func (d *Drift) Table() string {
 	for _, e := range d.Errors {
 		fmt.Fprintf(&b, "failed: %s\n", inOneLine(e))
 	}
+	for _, p := range d.Pending {
+		fmt.Fprintln(&b, oneLine(p.String()))
+	}
 	for _, u := range d.Unseen {
 		fmt.Fprintf(&b, "not seen: %s\n", inOneLine(u))
 	}
@@ -148,7 +190,17 @@ func (d *Drift) Summary() string {
 	case ExitUnseen:
 		return fmt.Sprintf("no drift in what was seen, but not all was: %s", counted(len(d.Unseen), "gap"))
 	}
+	if len(d.Pending) > 0 {
+		return fmt.Sprintf("no drift: %d resources are as declared, %s for a maintenance window", d.Looked, waits(len(d.Pending)))
+	}
 	return fmt.Sprintf("no drift: %d resources are as declared", d.Looked)
+}
+
+func waits(n int) string {
+	if n == 1 {
+		return "1 change waits"
+	}
+	return fmt.Sprintf("%d changes wait", n)
 }
 
 func counted(n int, what string) string {
@@ -173,6 +225,12 @@ const mostRows = 60
 func (d *Drift) IssueBody(run string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s**\n\n%s", plain(d.Summary()), d.List())
+	if len(d.Pending) > 0 {
+		b.WriteString("\n**Pending**, and no drift: the maintenance window brings it\n\n")
+		for _, p := range d.Pending[:min(len(d.Pending), mostRows)] {
+			fmt.Fprintf(&b, "- %s\n", code(clipped(p.String(), longest)))
+		}
+	}
 	problems(&b, "Not seen", d.Unseen)
 	problems(&b, "Noted, and changed by no deployment", d.Noted)
 	if len(d.NotCovered) > 0 {

@@ -5,11 +5,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/jackc/pgx/v5"
+
+	"plan-charge/internal/awsquery"
+	"plan-charge/internal/pending"
 )
 
 type instanceView struct {
@@ -49,7 +55,19 @@ func connect(v instanceView, password, mode string) (*pgx.Conn, error) {
 	return pgx.Connect(context.Background(), fmt.Sprintf("postgresql://owner:%s@%s:%d/plan_charge?sslmode=%s", password, v.Address, v.Port, mode))
 }
 
-// TestDatabase covers an instance's life: TLS only, by the certificate of its endpoint, data that survives restarts, a changed password, and nothing left behind.
+// waits changes an instance's class, not at once, and wants what is told to wait for its window.
+func (c *cloud) waits(t *testing.T, id, class string, want ...pending.Change) {
+	t.Helper()
+	c.rds(t, "ModifyDBInstance", map[string]string{"DBInstanceIdentifier": id, "DBInstanceClass": class}, nil)
+	client := awsquery.New(aws.Config{Region: "eu-west-3", BaseEndpoint: &c.url, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
+	got, err := pending.Of(t.Context(), client, id)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("waiting is %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// TestDatabase covers an instance's life: TLS only, by the certificate of its endpoint, data that survives restarts, a changed
+// password, what waits for the maintenance window, and nothing left behind.
 func TestDatabase(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts an emulator")
@@ -85,6 +103,8 @@ func TestDatabase(t *testing.T) {
 	conn.Close(t.Context())
 	c.rds(t, "ModifyDBInstance", map[string]string{"DBInstanceIdentifier": "life", "MasterUserPassword": "Second123", "ApplyImmediately": "true"}, nil)
 	c.json(t, "secretsmanager", "CreateSecret", map[string]any{"Name": "survives", "SecretString": "x"}, nil)
+	c.waits(t, "life", "db.t4g.large", pending.Change{Setting: "instanceClass", Now: "db.t4g.micro", Then: "db.t4g.large", Window: "sun:05:00-sun:06:00"})
+	c.waits(t, "life", "db.t4g.micro") // which calls it off
 
 	// An ordinary stop and start.
 	c.stop()

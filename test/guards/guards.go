@@ -991,6 +991,21 @@ var reviews = []guard{
 		command, "TestNothingIsDeployedThatNobodyReviewed",
 	},
 	{
+		"an application's source is asked for its SQL without credentials", "internal/migrationsql/migrationsql.go",
+		`cmd.Env = append(cmd.Env, key+"="+value)`, `_, cmd.Env = value, os.Environ()`,
+		"./internal/migrationsql", "TestCommandIsCalledByWordsAndWithoutCredentials",
+	},
+	{
+		"a migration's SQL shows no password", "internal/redact/redact.go",
+		`	text = sqlPassword.ReplaceAllString(text, "${1}"+Mask)` + "\n", "",
+		review, "TestHostileSQLStaysSQL",
+	},
+	{
+		"a revision that nobody looked at is not taken for the database's", "internal/review/migration.go",
+		`if unseen || m.From == "" {`, `if !unseen && m.From == "" {`,
+		review, "TestMigrationGoesOnFromTheLastOne",
+	},
+	{
 		"an event log that is cut is no preview", "internal/review/events.go",
 		`if len(events) == 0 || events[len(events)-1].CancelEvent == nil {`, `if len(events) == 0 {`,
 		review, "TestCutLogIsAnError",
@@ -1012,13 +1027,23 @@ var reviews = []guard{
 	},
 	{
 		"a comment that is too long drops no deletion", "internal/review/comment.go",
-		`{0, false, 50, true, true},`, `{0, false, 50, true, false},`,
+		`{0, false, 50, true, true, 2000},`, `{0, false, 50, true, false, 2000},`,
 		review, "TestBudgetDropsDetailAndNoDeletion",
 	},
 	{
 		"what a look for drift did not see is never green", "internal/review/report.go",
 		`return ExitUnseen`, `return ExitClean`,
 		command, "TestDriftIsOneIssue",
+	},
+	{
+		"what waits for a maintenance window and nobody declared is drift", "internal/review/report.go",
+		`declared != "" && p.Then != declared`, `false && p.Then != declared`,
+		review, "TestOnlyWhatWaitsAsDeclaredIsNoDrift",
+	},
+	{
+		"a database that is not asked what waits is never green", "cmd/plan-charge/drift.go",
+		`d.Unseen = append(d.Unseen, review.Problem{URN: i.URN,`, `_ = append(d.Unseen, review.Problem{URN: i.URN,`,
+		command, "TestWhatWaitsForTheWindowIsNoDrift",
 	},
 	{
 		"a fork's change runs without login, secrets and rights", ".github/workflows/preview.yml",

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"plan-charge/internal/review"
 	"plan-charge/internal/testkit"
 	"plan-charge/test/testbed"
@@ -39,15 +37,7 @@ func aws(service, action string, params ...string) func(*box) {
 func sql(statements string) func(*box) {
 	return func(b *box) {
 		b.t.Helper()
-		status, err := b.Status(context.Background(), true)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		conn, err := pgx.Connect(context.Background(), status.Database)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		defer conn.Close(context.Background())
+		conn := b.Connect()
 		if _, err := conn.Exec(context.Background(), statements); err != nil {
 			b.t.Fatal(err)
 		}
@@ -210,5 +200,24 @@ func notSeen(t *testing.T, b *box) {
 	}
 	b.issue("closed", 4)
 	sql(`GRANT SELECT ON organizations TO plan_charge_owner`)(b)
+	b.look(0)
+}
+
+// waits has a larger class wait for the maintenance window, and lets a small one come at once.
+func waits(t *testing.T, b *box) {
+	const immediately = "    immediately: true"
+	larger, err := b.Config("larger.yaml", "class: db.t4g.micro", "class: db.t4g.small", immediately, "    immediately: false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview", "--config-file", larger))
+	d := b.look(0)
+	if len(d.Pending) != 1 || d.Pending[0].Property != "instanceClass" || d.Pending[0].Found != "db.t4g.micro" || d.Pending[0].Then != "db.t4g.small" || d.Pending[0].Until == "" {
+		t.Errorf("pending: %+v\n%s", d.Pending, strings.Join(said(d), "\n"))
+	}
+	// To declare what was before does not call it off, which is told; in AWS only another change does.
+	b.Must(b.Pulumi("up", "--yes", "--skip-preview"))
+	testkit.Contains(t, "drift", strings.Join(said(b.look(7)), "\n"), "instanceClass: declared db.t4g.micro, found db.t4g.small from")
+	aws("rds", "ModifyDBInstance", "DBInstanceIdentifier=plan-charge-sandbox-db", "DBInstanceClass=db.t4g.micro")(b)
 	b.look(0)
 }

@@ -50,6 +50,7 @@ func TestReview(t *testing.T) {
 		{"BadInputChangesNothing", badInput},
 		{"DriftIsOneIssue", driftIsOneIssue},
 		{"NotSeenIsNeverGreen", notSeen},
+		{"WhatWaitsForTheWindow", waits},
 		{"AMigrationThatFails", failingMigration},
 		{"AnotherChangeOnMainInBetween", anotherChange},
 		{"WhatWasReviewedIsDeployed", deployed},
