@@ -137,6 +137,7 @@ func TestGeneral(t *testing.T) {
 		"iam:PassRole arn:aws:iam::000000000000:role/plan-charge-sandbox-access-task iam:PassedToService=ecs-tasks.amazonaws.com":                                                         "iam:PassRole arn:aws:iam::ACCOUNT:role/PROJECT-STACK-access-task iam:PassedToService=ecs-tasks.amazonaws.com",
 		"iam:GetRole arn:aws:iam::000000000000:role/plan-charge-sandbox-access-task":                                                                                                      "iam:GetRole arn:aws:iam::ACCOUNT:role/PROJECT-STACK-*",
 		"ssm:ResumeSession arn:aws:ssm:eu-west-3:000000000000:session/sandbox-abc":                                                                                                        "ssm:ResumeSession arn:aws:ssm:REGION:ACCOUNT:session/${aws:userid}-*",
+		"rds:DescribeDBInstances arn:aws:rds:eu-west-3:000000000000:db:db-70EDEB14E095418A8816":                                                                                           "rds:DescribeDBInstances arn:aws:rds:REGION:ACCOUNT:db:*",
 		"logs:DescribeLogGroups arn:aws:logs:eu-west-3:000000000000:log-group:*":                                                                                                          "logs:DescribeLogGroups arn:aws:logs:REGION:ACCOUNT:log-group:*",
 	} {
 		if got := stack.General(right); got != want {

@@ -21,6 +21,7 @@ var (
 	revision = regexp.MustCompile(`:\d+$`)
 	newID    = regexp.MustCompile(`^(arn:aws:(?:ec2|cloudfront|application-autoscaling):[^/]*/).*$`)
 	newName  = regexp.MustCompile(`(PROJECT-STACK[-/]).*$`)
+	newDB    = regexp.MustCompile(`:db:db-[A-Z0-9]+$`)
 	session  = regexp.MustCompile(`:session/.*$`)
 )
 
@@ -45,6 +46,7 @@ func (s Stack) General(right string) string {
 		case i == 1:
 			word = newID.ReplaceAllString(word, "$1*")
 			word = newName.ReplaceAllString(word, "$1*")
+			word = newDB.ReplaceAllString(word, ":db:*")
 			word = session.ReplaceAllString(word, ":session/$${aws:userid}-*")
 		}
 		words[i] = word

@@ -166,6 +166,9 @@ func admin(t *testing.T, b *testbed.Box, method, path, body string) string {
 // theirs are the callers' calls, not those of the sandbox and of somebody by hand.
 var theirs = regexp.MustCompile(`^(` + deployer + `|` + reader + `) (.*)$`)
 
+// byChance are rights that a command needs unless the one before it has left its task to the database.
+var byChance = regexp.MustCompile(`^\w+ (ecs:(RunTask|StopTask|TagResource) \S*(-access:|:task/)|iam:PassRole \S*-access-|ssm:DescribeSessions )`)
+
 // compare writes down what was needed, or looks whether something that was is needed no more.
 func compare(t *testing.T, b *testbed.Box, record bool) {
 	used := map[string]bool{}
@@ -188,7 +191,7 @@ func compare(t *testing.T, b *testbed.Box, record bool) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(known)) {
-		if !used[strings.TrimSpace(line)] {
+		if !used[strings.TrimSpace(line)] && !byChance.MatchString(line) {
 			t.Errorf("not needed any more, so write rights/calls.txt anew: %s", line)
 		}
 	}
