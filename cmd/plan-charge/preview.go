@@ -163,13 +163,14 @@ Exit codes: 0 it was foreseen, 1 the preview failed; its files say why.`,
 
 // failure is why a plan failed, in one text.
 func failure(p *review.Plan) string {
-	for _, e := range p.Errors {
-		if e.Name() != "" {
-			return e.Name() + ": " + e.Message
-		}
-		return e.Message
+	if len(p.Errors) == 0 {
+		return "it failed, and nothing said why"
 	}
-	return "it failed, and nothing said why"
+	e := p.Errors[0]
+	if e.Name() != "" {
+		return e.Name() + ": " + e.Message
+	}
+	return e.Message
 }
 
 func commentCommand() *cobra.Command {

@@ -127,34 +127,34 @@ func TestADowngradeThatIsAskedForTakesASnapshotFirst(t *testing.T) {
 	d.want("app:1.0", "0003", "0003", 1)
 	d.want("app:1.1", "0004", "0004", 1)
 	rds := &snapshots{err: &smithy.GenericAPIError{Code: "SnapshotQuotaExceeded", Message: "too many"}}
-	down := func(to string) (string, error, int) {
+	down := func(to string) (got string, ran int, err error) {
 		d.c.script = func(f *fakeTask) { f.status("RUNNING"); migrated(t, "0003"); f.exit(0) }
 		before, clients, s := len(d.c.run), d.c.clients(), d.s
 		clients.RDS = rds
 		s.Image, s.Command, s.DowngradeTo, s.SnapshotOf = "app:1.1", []string{"alembic", "downgrade", to}, to, "db"
 		s.Key = "app:1.1 down " + to
-		got, err := run(t.Context(), s, clients, &testkit.Buffer{}, fast())
-		return got, err, len(d.c.run) - before
+		got, err = run(t.Context(), s, clients, &testkit.Buffer{}, fast())
+		return got, len(d.c.run) - before, err
 	}
-	_, err, ran := down("0003")
+	_, ran, err := down("0003")
 	if err == nil || ran > 0 || !strings.Contains(err.Error(), "nothing was downgraded") || !strings.Contains(err.Error(), "too many") {
 		t.Fatalf("without a snapshot: %v, %d tasks", err, ran)
 	}
 	rds.err = &smithy.GenericAPIError{Code: "DBSnapshotAlreadyExists"}
 	rds.status = []string{"creating", "failed"}
-	if _, err, ran = down("0003"); err == nil || ran > 0 || !strings.Contains(err.Error(), "has failed") {
+	if _, ran, err = down("0003"); err == nil || ran > 0 || !strings.Contains(err.Error(), "has failed") {
 		t.Fatalf("with a failed one: %v, %d tasks", err, ran)
 	}
 	rds.calls, rds.status = nil, []string{"creating", "available", "available"}
-	got, err, ran := down("0003")
+	got, ran, err := down("0003")
 	if err != nil || got != "0003" || ran != 1 || strings.Join(rds.calls, ", ") != "CreateDBSnapshot db, DescribeDBSnapshots , DescribeDBSnapshots " {
 		t.Fatalf("%q, %v, %d tasks, %q", got, err, ran, rds.calls)
 	}
 	rds.calls = nil
-	if got, err, _ = down("0003"); err != nil || got != "0003" || len(rds.calls) > 0 { // is there already
+	if got, _, err = down("0003"); err != nil || got != "0003" || len(rds.calls) > 0 { // is there already
 		t.Errorf("%q, %v, %q", got, err, rds.calls)
 	}
-	if _, err, _ = down("0002"); err == nil || !strings.Contains(err.Error(), "left 0003, and migration.downgradeTo is 0002") {
+	if _, _, err = down("0002"); err == nil || !strings.Contains(err.Error(), "left 0003, and migration.downgradeTo is 0002") {
 		t.Errorf("the command went elsewhere: %v", err)
 	}
 	d.want("app:1.0", "0003", "0003", 1) // is up to date again

@@ -38,7 +38,9 @@ func (m *migration) snapshot(ctx context.Context, revision string) error {
 func (m *migration) takeSnapshot(ctx context.Context, id string, step *progress.Step) error {
 	err := m.RDS.Call(ctx, awsquery.RDS, "CreateDBSnapshot", url.Values{"DBInstanceIdentifier": {m.SnapshotOf}, "DBSnapshotIdentifier": {id}}, nil)
 	var refused smithy.APIError
-	if err != nil && !(errors.As(err, &refused) && strings.HasPrefix(refused.ErrorCode(), "DBSnapshotAlreadyExists")) { // by a call that was made again
+	switch {
+	case errors.As(err, &refused) && strings.HasPrefix(refused.ErrorCode(), "DBSnapshotAlreadyExists"): // by a call that was made again
+	case err != nil:
 		return err
 	}
 	for {

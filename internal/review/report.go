@@ -152,7 +152,7 @@ func (d *Drift) Table() string {
 		for _, x := range d.Drift {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", oneLine(x.Resource), oneLine(x.Property), clipped(oneLine(x.Declared), 60), clipped(oneLine(x.Found), 60))
 		}
-		w.Flush()
+		_ = w.Flush() // into a builder
 	}
 	for _, e := range d.Errors {
 		fmt.Fprintf(&b, "failed: %s\n", inOneLine(e))

@@ -123,7 +123,7 @@ func database(what string) hand {
 func (b *box) connect(ctx context.Context) *pgx.Conn {
 	b.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
-		conn, err := b.Box.Sandbox.Connect(ctx, b.url)
+		conn, err := b.Sandbox.Connect(ctx, b.url)
 		if err == nil {
 			return conn
 		}

@@ -37,7 +37,7 @@ func (c *Console) With(b *Box) *Console { return &Console{b, c.aws, c.ids} }
 // Look reads the resources' ids again: a healed resource may be a new one.
 func (c *Console) Look() {
 	c.box.t.Helper()
-	state, err := report.Export(context.Background(), c.box.Sandbox.Box)
+	state, err := report.Export(context.Background(), c.box.Box)
 	if err != nil {
 		c.box.t.Fatal(err)
 	}

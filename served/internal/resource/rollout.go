@@ -121,7 +121,7 @@ func (r *Rollout) ask(ctx context.Context, args RolloutArgs, settings verify.Set
 		return err
 	}
 	given, reached := verify.Same(found.TaskDefinition, settings.TaskDefinition), args.reached(found.Targets)
-	if found.TaskDefinition == "" || given && reached && !(found.Failed && again) {
+	if found.TaskDefinition == "" || given && reached && (!found.Failed || !again) {
 		return nil // following says what there is to say
 	}
 	in := &ecs.UpdateServiceInput{
