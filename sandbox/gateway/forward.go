@@ -32,6 +32,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, c *call, fault st
 			resp.Header.Del("Date") // the gateway's own stands for AWS's clock
 			after := g.after(c)
 			if after == nil && fault == "" {
+				unhurried(c, resp.ContentLength)
 				return nil
 			}
 			body, err := io.ReadAll(resp.Body)
@@ -46,6 +47,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, c *call, fault st
 			if fault == FaultLose {
 				return errLost
 			}
+			unhurried(c, int64(len(answer.body)))
 			resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(answer.body)), int64(len(answer.body))
 			resp.Header.Set("Content-Length", strconv.Itoa(len(answer.body)))
 			return nil

@@ -208,7 +208,24 @@ func (g *Gateway) serveCall(w http.ResponseWriter, r *http.Request, c *call) {
 	case fault == FaultLose:
 		cut(w)
 	default:
+		unhurried(c, int64(len(answer.body)))
 		answer.write(w)
+	}
+}
+
+const (
+	// atOnce is how much of an answer clients have when they begin to read it, in bytes.
+	atOnce = 2 << 10
+	// hurry is sooner than AWS can answer.
+	hurry = 20 * time.Millisecond
+)
+
+// unhurried waits before an answer of that size, in bytes, or of an unknown one (-1). The AWS SDK for Go loses one that comes
+// before it has looked for the end of its own request: smithy-go's reader gives io.EOF for an error once it is closed,
+// whereupon net/http closes the connection ("use of closed network connection"). What clients have at once is not lost.
+func unhurried(c *call, size int64) {
+	if len(c.body) > 0 && (size < 0 || size > atOnce) {
+		time.Sleep(hurry)
 	}
 }
 
