@@ -26,7 +26,7 @@ format: ## as the linter wants it
 
 test: setup unit ## everything that CI runs; what mostly waits goes side by side, two at a time, and not beside what computes
 	$(MAKE) -j2 e2e rollouts
-	$(MAKE) -j2 some-drift some-faults
+	$(MAKE) some-drift
 
 setup:
 	go run -v ./sandbox setup
