@@ -292,9 +292,9 @@ func (c *call) tags() map[string]string {
 		case []any:
 			for _, item := range value {
 				one, _ := item.(map[string]any)
-				for _, key := range []string{"key", "Key"} {
-					if text, ok := one[key].(string); ok {
-						found[text] = fmt.Sprint(one[strings.Replace(strings.Replace(key, "key", "value", 1), "Key", "Value", 1)])
+				for _, names := range [][2]string{{"key", "value"}, {"Key", "Value"}} {
+					if key, ok := one[names[0]].(string); ok {
+						found[key] = fmt.Sprint(one[names[1]])
 					}
 				}
 			}
